@@ -1,0 +1,88 @@
+// Package kv is a small transactional, ordered key-value interface and, on top
+// of it, Collection: a table of protobuf messages whose secondary indexes are
+// declared in one place, kept by every Put and Delete, checkable and rebuildable.
+//
+// Transactions are serialisable. The closure of an Update may run several times
+// (group commit, serialisation retries): it must have no side effect outside
+// its Tx, and assign rather than accumulate what it hands out. Everything that
+// a Reader returns is a copy and outlives the transaction.
+//
+// It knows no database (kv/bolt is the default one), no encryption (seal) and
+// nothing of what the records mean.
+package kv
+
+import (
+	"context"
+	"errors"
+)
+
+// Table names an ordered table of a store. It comes to exist with its first Put.
+type Table string
+
+// Errors of transactions.
+var (
+	// ErrNotFound is returned by Get when the table has no such key.
+	ErrNotFound = errors.New("not found")
+	// ErrStop may be returned by the function of a Scan to end it without an error.
+	ErrStop = errors.New("stop scanning")
+	// ErrClosed is returned by every call on a closed store.
+	ErrClosed = errors.New("the store is closed")
+)
+
+// Range selects keys: From <= key < To in ascending order, nil meaning open.
+type Range struct {
+	From, To []byte
+	Reverse  bool // from the last key down
+	Limit    int  // at most so many pairs; 0 means all
+}
+
+// Prefix selects the keys that begin with p.
+func Prefix(p []byte) Range { return Range{From: p, To: PrefixEnd(p)} }
+
+// PrefixEnd is the first key behind all keys that begin with p, nil when there
+// is none.
+func PrefixEnd(p []byte) []byte {
+	end := append([]byte(nil), p...)
+	for i := len(end) - 1; i >= 0; i-- {
+		if end[i] != 0xff {
+			end[i]++
+			return end[:i+1]
+		}
+	}
+	return nil
+}
+
+// Reader reads one consistent state of the store.
+type Reader interface {
+	// Get returns a copy of the value, or an error that is ErrNotFound.
+	Get(t Table, key []byte) ([]byte, error)
+	// Scan calls fn with copies of each selected pair in order until fn returns
+	// an error, which Scan returns unless it is ErrStop. fn must not write to
+	// the table it scans.
+	Scan(t Table, r Range, fn func(key, value []byte) error) error
+}
+
+// Tx reads and writes; what it writes becomes visible to others, whole, when its
+// Update returns nil, and is durable then.
+type Tx interface {
+	Reader
+	// Put stores value, replacing what was there. Empty keys are refused.
+	Put(t Table, key, value []byte) error
+	// Delete removes key; a key that is not there is no error.
+	Delete(t Table, key []byte) error
+}
+
+// Store is one database. All methods may be called concurrently.
+type Store interface {
+	// View runs fn on a consistent state.
+	View(ctx context.Context, fn func(Reader) error) error
+	// Update runs fn in a transaction and commits it unless fn returns an
+	// error, which Update returns. When Update returns nil the change is on
+	// disk. After an error of the commit itself the change may be there or not.
+	Update(ctx context.Context, fn func(Tx) error) error
+	// Changed returns a channel that is closed at the first commit after the
+	// call, by whomever, or when ctx is done: ask for it, read, then wait.
+	Changed(ctx context.Context) <-chan struct{}
+	// Close waits for running transactions; it is idempotent.
+	Close() error
+}
