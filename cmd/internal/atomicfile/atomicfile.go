@@ -1,0 +1,95 @@
+// Package atomicfile writes files that are either there whole and durable, or
+// not there at all: a temporary file in the same folder, fsync, rename, fsync of
+// the folder.
+//
+// It does not lock: of two writers of one file the later wins, whole.
+package atomicfile
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// ErrExists is returned by Create when the file is there already.
+var ErrExists = errors.New("the file exists already")
+
+// Write puts data at path with the given mode, replacing what was there.
+func Write(path string, data []byte, mode fs.FileMode) error {
+	tmp, err := stage(path, data, mode)
+	if err != nil {
+		return err
+	}
+	if err := os.Rename(tmp, path); err != nil {
+		_ = os.Remove(tmp)
+		return fmt.Errorf("putting %s in its place: %w", path, err)
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+// Create is Write for a file that must not be there: ErrExists otherwise, and
+// what is there stays as it is, even when it comes to be meanwhile.
+func Create(path string, data []byte, mode fs.FileMode) error {
+	if _, err := os.Lstat(path); err == nil {
+		return fmt.Errorf("%s: %w", path, ErrExists)
+	}
+	tmp, err := stage(path, data, mode)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.Remove(tmp) }()
+	// A link refuses to replace, where a rename would not. File systems that
+	// know no hard links, such as FAT on a USB key, get the rename.
+	err = os.Link(tmp, path)
+	switch {
+	case errors.Is(err, fs.ErrExist):
+		return fmt.Errorf("%s: %w", path, ErrExists)
+	case err != nil:
+		if err := os.Rename(tmp, path); err != nil {
+			return fmt.Errorf("putting %s in its place: %w", path, err)
+		}
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+// stage writes data to a new temporary file beside path and syncs it.
+func stage(path string, data []byte, mode fs.FileMode) (name string, err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if err != nil {
+		return "", fmt.Errorf("writing %s: %w", path, err)
+	}
+	defer func() {
+		if err != nil {
+			_ = f.Close()
+			_ = os.Remove(f.Name())
+		}
+	}()
+	if err := f.Chmod(mode); err != nil && !errors.Is(err, errors.ErrUnsupported) {
+		return "", fmt.Errorf("writing %s: %w", path, err)
+	}
+	if _, err := f.Write(data); err != nil {
+		return "", fmt.Errorf("writing %s: %w", path, err)
+	}
+	if err := f.Sync(); err != nil {
+		return "", fmt.Errorf("writing %s: %w", path, err)
+	}
+	if err := f.Close(); err != nil {
+		return "", fmt.Errorf("writing %s: %w", path, err)
+	}
+	return f.Name(), nil
+}
+
+// syncDir makes a rename durable.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return fmt.Errorf("syncing %s: %w", dir, err)
+	}
+	defer func() { _ = d.Close() }()
+	if err := d.Sync(); err != nil {
+		return fmt.Errorf("syncing %s: %w", dir, err)
+	}
+	return nil
+}
