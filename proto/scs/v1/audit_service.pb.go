@@ -22,6 +22,63 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// AuditOutcome is how a call ended.
+type AuditOutcome int32
+
+const (
+	// Not set.
+	AuditOutcome_AUDIT_OUTCOME_UNSPECIFIED AuditOutcome = 0
+	// Done.
+	AuditOutcome_AUDIT_OUTCOME_DONE AuditOutcome = 1
+	// Refused: the caller was not allowed to.
+	AuditOutcome_AUDIT_OUTCOME_REFUSED AuditOutcome = 2
+	// Allowed, but it failed.
+	AuditOutcome_AUDIT_OUTCOME_FAILED AuditOutcome = 3
+)
+
+// Enum value maps for AuditOutcome.
+var (
+	AuditOutcome_name = map[int32]string{
+		0: "AUDIT_OUTCOME_UNSPECIFIED",
+		1: "AUDIT_OUTCOME_DONE",
+		2: "AUDIT_OUTCOME_REFUSED",
+		3: "AUDIT_OUTCOME_FAILED",
+	}
+	AuditOutcome_value = map[string]int32{
+		"AUDIT_OUTCOME_UNSPECIFIED": 0,
+		"AUDIT_OUTCOME_DONE":        1,
+		"AUDIT_OUTCOME_REFUSED":     2,
+		"AUDIT_OUTCOME_FAILED":      3,
+	}
+)
+
+func (x AuditOutcome) Enum() *AuditOutcome {
+	p := new(AuditOutcome)
+	*p = x
+	return p
+}
+
+func (x AuditOutcome) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (AuditOutcome) Descriptor() protoreflect.EnumDescriptor {
+	return file_scs_v1_audit_service_proto_enumTypes[0].Descriptor()
+}
+
+func (AuditOutcome) Type() protoreflect.EnumType {
+	return &file_scs_v1_audit_service_proto_enumTypes[0]
+}
+
+func (x AuditOutcome) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use AuditOutcome.Descriptor instead.
+func (AuditOutcome) EnumDescriptor() ([]byte, []int) {
+	return file_scs_v1_audit_service_proto_rawDescGZIP(), []int{0}
+}
+
 // AuditEntry is one entry of the audit log.
 type AuditEntry struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -37,10 +94,10 @@ type AuditEntry struct {
 	Method string `protobuf:"bytes,5,opt,name=method,proto3" json:"method,omitempty"`
 	// What it was done to: a PID, UUID, batch, profile, serial or user.
 	Object string `protobuf:"bytes,6,opt,name=object,proto3" json:"object,omitempty"`
-	// The reason that was given.
+	// The reason that was given, or that of a failure.
 	Reason string `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`
-	// "done", or a reason code when it was refused.
-	Outcome string `protobuf:"bytes,8,opt,name=outcome,proto3" json:"outcome,omitempty"`
+	// How it ended.
+	Outcome AuditOutcome `protobuf:"varint,8,opt,name=outcome,proto3,enum=scs.v1.AuditOutcome" json:"outcome,omitempty"`
 	// The entry's hash, over the entry and the hash before it.
 	Hash          []byte `protobuf:"bytes,9,opt,name=hash,proto3" json:"hash,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -126,11 +183,11 @@ func (x *AuditEntry) GetReason() string {
 	return ""
 }
 
-func (x *AuditEntry) GetOutcome() string {
+func (x *AuditEntry) GetOutcome() AuditOutcome {
 	if x != nil {
 		return x.Outcome
 	}
-	return ""
+	return AuditOutcome_AUDIT_OUTCOME_UNSPECIFIED
 }
 
 func (x *AuditEntry) GetHash() []byte {
@@ -367,7 +424,7 @@ var File_scs_v1_audit_service_proto protoreflect.FileDescriptor
 
 const file_scs_v1_audit_service_proto_rawDesc = "" +
 	"\n" +
-	"\x1ascs/v1/audit_service.proto\x12\x06scs.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf4\x01\n" +
+	"\x1ascs/v1/audit_service.proto\x12\x06scs.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8a\x02\n" +
 	"\n" +
 	"AuditEntry\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12.\n" +
@@ -376,8 +433,8 @@ const file_scs_v1_audit_service_proto_rawDesc = "" +
 	"\x04role\x18\x04 \x01(\tR\x04role\x12\x16\n" +
 	"\x06method\x18\x05 \x01(\tR\x06method\x12\x16\n" +
 	"\x06object\x18\x06 \x01(\tR\x06object\x12\x16\n" +
-	"\x06reason\x18\a \x01(\tR\x06reason\x12\x18\n" +
-	"\aoutcome\x18\b \x01(\tR\aoutcome\x12\x12\n" +
+	"\x06reason\x18\a \x01(\tR\x06reason\x12.\n" +
+	"\aoutcome\x18\b \x01(\x0e2\x14.scs.v1.AuditOutcomeR\aoutcome\x12\x12\n" +
 	"\x04hash\x18\t \x01(\fR\x04hash\"\x7f\n" +
 	"\x17ListAuditEntriesRequest\x12\x1b\n" +
 	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
@@ -391,7 +448,12 @@ const file_scs_v1_audit_service_proto_rawDesc = "" +
 	"\x15VerifyAuditLogRequest\"F\n" +
 	"\x16VerifyAuditLogResponse\x12\x18\n" +
 	"\aentries\x18\x01 \x01(\x04R\aentries\x12\x12\n" +
-	"\x04head\x18\x02 \x01(\fR\x04head2\xb6\x01\n" +
+	"\x04head\x18\x02 \x01(\fR\x04head*z\n" +
+	"\fAuditOutcome\x12\x1d\n" +
+	"\x19AUDIT_OUTCOME_UNSPECIFIED\x10\x00\x12\x16\n" +
+	"\x12AUDIT_OUTCOME_DONE\x10\x01\x12\x19\n" +
+	"\x15AUDIT_OUTCOME_REFUSED\x10\x02\x12\x18\n" +
+	"\x14AUDIT_OUTCOME_FAILED\x10\x032\xb6\x01\n" +
 	"\fAuditService\x12U\n" +
 	"\x10ListAuditEntries\x12\x1f.scs.v1.ListAuditEntriesRequest\x1a .scs.v1.ListAuditEntriesResponse\x12O\n" +
 	"\x0eVerifyAuditLog\x12\x1d.scs.v1.VerifyAuditLogRequest\x1a\x1e.scs.v1.VerifyAuditLogResponseB-Z+github.com/amtscs/amtscs/proto/scs/v1;scsv1b\x06proto3"
@@ -408,27 +470,30 @@ func file_scs_v1_audit_service_proto_rawDescGZIP() []byte {
 	return file_scs_v1_audit_service_proto_rawDescData
 }
 
+var file_scs_v1_audit_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
 var file_scs_v1_audit_service_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
 var file_scs_v1_audit_service_proto_goTypes = []any{
-	(*AuditEntry)(nil),               // 0: scs.v1.AuditEntry
-	(*ListAuditEntriesRequest)(nil),  // 1: scs.v1.ListAuditEntriesRequest
-	(*ListAuditEntriesResponse)(nil), // 2: scs.v1.ListAuditEntriesResponse
-	(*VerifyAuditLogRequest)(nil),    // 3: scs.v1.VerifyAuditLogRequest
-	(*VerifyAuditLogResponse)(nil),   // 4: scs.v1.VerifyAuditLogResponse
-	(*timestamppb.Timestamp)(nil),    // 5: google.protobuf.Timestamp
+	(AuditOutcome)(0),                // 0: scs.v1.AuditOutcome
+	(*AuditEntry)(nil),               // 1: scs.v1.AuditEntry
+	(*ListAuditEntriesRequest)(nil),  // 2: scs.v1.ListAuditEntriesRequest
+	(*ListAuditEntriesResponse)(nil), // 3: scs.v1.ListAuditEntriesResponse
+	(*VerifyAuditLogRequest)(nil),    // 4: scs.v1.VerifyAuditLogRequest
+	(*VerifyAuditLogResponse)(nil),   // 5: scs.v1.VerifyAuditLogResponse
+	(*timestamppb.Timestamp)(nil),    // 6: google.protobuf.Timestamp
 }
 var file_scs_v1_audit_service_proto_depIdxs = []int32{
-	5, // 0: scs.v1.AuditEntry.time:type_name -> google.protobuf.Timestamp
-	0, // 1: scs.v1.ListAuditEntriesResponse.entries:type_name -> scs.v1.AuditEntry
-	1, // 2: scs.v1.AuditService.ListAuditEntries:input_type -> scs.v1.ListAuditEntriesRequest
-	3, // 3: scs.v1.AuditService.VerifyAuditLog:input_type -> scs.v1.VerifyAuditLogRequest
-	2, // 4: scs.v1.AuditService.ListAuditEntries:output_type -> scs.v1.ListAuditEntriesResponse
-	4, // 5: scs.v1.AuditService.VerifyAuditLog:output_type -> scs.v1.VerifyAuditLogResponse
-	4, // [4:6] is the sub-list for method output_type
-	2, // [2:4] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	6, // 0: scs.v1.AuditEntry.time:type_name -> google.protobuf.Timestamp
+	0, // 1: scs.v1.AuditEntry.outcome:type_name -> scs.v1.AuditOutcome
+	1, // 2: scs.v1.ListAuditEntriesResponse.entries:type_name -> scs.v1.AuditEntry
+	2, // 3: scs.v1.AuditService.ListAuditEntries:input_type -> scs.v1.ListAuditEntriesRequest
+	4, // 4: scs.v1.AuditService.VerifyAuditLog:input_type -> scs.v1.VerifyAuditLogRequest
+	3, // 5: scs.v1.AuditService.ListAuditEntries:output_type -> scs.v1.ListAuditEntriesResponse
+	5, // 6: scs.v1.AuditService.VerifyAuditLog:output_type -> scs.v1.VerifyAuditLogResponse
+	5, // [5:7] is the sub-list for method output_type
+	3, // [3:5] is the sub-list for method input_type
+	3, // [3:3] is the sub-list for extension type_name
+	3, // [3:3] is the sub-list for extension extendee
+	0, // [0:3] is the sub-list for field type_name
 }
 
 func init() { file_scs_v1_audit_service_proto_init() }
@@ -441,13 +506,14 @@ func file_scs_v1_audit_service_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_scs_v1_audit_service_proto_rawDesc), len(file_scs_v1_audit_service_proto_rawDesc)),
-			NumEnums:      0,
+			NumEnums:      1,
 			NumMessages:   5,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
 		GoTypes:           file_scs_v1_audit_service_proto_goTypes,
 		DependencyIndexes: file_scs_v1_audit_service_proto_depIdxs,
+		EnumInfos:         file_scs_v1_audit_service_proto_enumTypes,
 		MessageInfos:      file_scs_v1_audit_service_proto_msgTypes,
 	}.Build()
 	File_scs_v1_audit_service_proto = out.File

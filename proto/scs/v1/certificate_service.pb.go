@@ -22,65 +22,179 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// CertificateKind says what a certificate is for.
-type CertificateKind int32
+// CertificatePurpose says what a certificate is for.
+type CertificatePurpose int32
 
 const (
-	// Not set; in a filter: any kind.
-	CertificateKind_CERTIFICATE_KIND_UNSPECIFIED CertificateKind = 0
+	// Not set; in a filter: any purpose.
+	CertificatePurpose_CERTIFICATE_PURPOSE_UNSPECIFIED CertificatePurpose = 0
 	// Of an AMT device.
-	CertificateKind_CERTIFICATE_KIND_DEVICE CertificateKind = 1
+	CertificatePurpose_CERTIFICATE_PURPOSE_DEVICE CertificatePurpose = 1
 	// Of this server's API.
-	CertificateKind_CERTIFICATE_KIND_SERVER CertificateKind = 2
+	CertificatePurpose_CERTIFICATE_PURPOSE_SERVER CertificatePurpose = 2
 	// Of a user of this API.
-	CertificateKind_CERTIFICATE_KIND_CLIENT CertificateKind = 3
+	CertificatePurpose_CERTIFICATE_PURPOSE_CLIENT CertificatePurpose = 3
 	// Of this server towards devices with mutual TLS.
-	CertificateKind_CERTIFICATE_KIND_CONSOLE CertificateKind = 4
+	CertificatePurpose_CERTIFICATE_PURPOSE_CONSOLE CertificatePurpose = 4
 )
 
-// Enum value maps for CertificateKind.
+// Enum value maps for CertificatePurpose.
 var (
-	CertificateKind_name = map[int32]string{
-		0: "CERTIFICATE_KIND_UNSPECIFIED",
-		1: "CERTIFICATE_KIND_DEVICE",
-		2: "CERTIFICATE_KIND_SERVER",
-		3: "CERTIFICATE_KIND_CLIENT",
-		4: "CERTIFICATE_KIND_CONSOLE",
+	CertificatePurpose_name = map[int32]string{
+		0: "CERTIFICATE_PURPOSE_UNSPECIFIED",
+		1: "CERTIFICATE_PURPOSE_DEVICE",
+		2: "CERTIFICATE_PURPOSE_SERVER",
+		3: "CERTIFICATE_PURPOSE_CLIENT",
+		4: "CERTIFICATE_PURPOSE_CONSOLE",
 	}
-	CertificateKind_value = map[string]int32{
-		"CERTIFICATE_KIND_UNSPECIFIED": 0,
-		"CERTIFICATE_KIND_DEVICE":      1,
-		"CERTIFICATE_KIND_SERVER":      2,
-		"CERTIFICATE_KIND_CLIENT":      3,
-		"CERTIFICATE_KIND_CONSOLE":     4,
+	CertificatePurpose_value = map[string]int32{
+		"CERTIFICATE_PURPOSE_UNSPECIFIED": 0,
+		"CERTIFICATE_PURPOSE_DEVICE":      1,
+		"CERTIFICATE_PURPOSE_SERVER":      2,
+		"CERTIFICATE_PURPOSE_CLIENT":      3,
+		"CERTIFICATE_PURPOSE_CONSOLE":     4,
 	}
 )
 
-func (x CertificateKind) Enum() *CertificateKind {
-	p := new(CertificateKind)
+func (x CertificatePurpose) Enum() *CertificatePurpose {
+	p := new(CertificatePurpose)
 	*p = x
 	return p
 }
 
-func (x CertificateKind) String() string {
+func (x CertificatePurpose) String() string {
 	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
 }
 
-func (CertificateKind) Descriptor() protoreflect.EnumDescriptor {
+func (CertificatePurpose) Descriptor() protoreflect.EnumDescriptor {
 	return file_scs_v1_certificate_service_proto_enumTypes[0].Descriptor()
 }
 
-func (CertificateKind) Type() protoreflect.EnumType {
+func (CertificatePurpose) Type() protoreflect.EnumType {
 	return &file_scs_v1_certificate_service_proto_enumTypes[0]
 }
 
-func (x CertificateKind) Number() protoreflect.EnumNumber {
+func (x CertificatePurpose) Number() protoreflect.EnumNumber {
 	return protoreflect.EnumNumber(x)
 }
 
-// Deprecated: Use CertificateKind.Descriptor instead.
-func (CertificateKind) EnumDescriptor() ([]byte, []int) {
+// Deprecated: Use CertificatePurpose.Descriptor instead.
+func (CertificatePurpose) EnumDescriptor() ([]byte, []int) {
 	return file_scs_v1_certificate_service_proto_rawDescGZIP(), []int{0}
+}
+
+// CertificateState is where a certificate stands now.
+type CertificateState int32
+
+const (
+	// Not set; in a filter: any state.
+	CertificateState_CERTIFICATE_STATE_UNSPECIFIED CertificateState = 0
+	// The serial number was drawn, but its signing was never finished.
+	CertificateState_CERTIFICATE_STATE_UNFINISHED CertificateState = 1
+	// It holds.
+	CertificateState_CERTIFICATE_STATE_GOOD CertificateState = 2
+	// It was revoked.
+	CertificateState_CERTIFICATE_STATE_REVOKED CertificateState = 3
+	// It has ended.
+	CertificateState_CERTIFICATE_STATE_EXPIRED CertificateState = 4
+)
+
+// Enum value maps for CertificateState.
+var (
+	CertificateState_name = map[int32]string{
+		0: "CERTIFICATE_STATE_UNSPECIFIED",
+		1: "CERTIFICATE_STATE_UNFINISHED",
+		2: "CERTIFICATE_STATE_GOOD",
+		3: "CERTIFICATE_STATE_REVOKED",
+		4: "CERTIFICATE_STATE_EXPIRED",
+	}
+	CertificateState_value = map[string]int32{
+		"CERTIFICATE_STATE_UNSPECIFIED": 0,
+		"CERTIFICATE_STATE_UNFINISHED":  1,
+		"CERTIFICATE_STATE_GOOD":        2,
+		"CERTIFICATE_STATE_REVOKED":     3,
+		"CERTIFICATE_STATE_EXPIRED":     4,
+	}
+)
+
+func (x CertificateState) Enum() *CertificateState {
+	p := new(CertificateState)
+	*p = x
+	return p
+}
+
+func (x CertificateState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (CertificateState) Descriptor() protoreflect.EnumDescriptor {
+	return file_scs_v1_certificate_service_proto_enumTypes[1].Descriptor()
+}
+
+func (CertificateState) Type() protoreflect.EnumType {
+	return &file_scs_v1_certificate_service_proto_enumTypes[1]
+}
+
+func (x CertificateState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use CertificateState.Descriptor instead.
+func (CertificateState) EnumDescriptor() ([]byte, []int) {
+	return file_scs_v1_certificate_service_proto_rawDescGZIP(), []int{1}
+}
+
+// CertificateIssuer is one of the two intermediates.
+type CertificateIssuer int32
+
+const (
+	// Not set: the intermediate for devices.
+	CertificateIssuer_CERTIFICATE_ISSUER_UNSPECIFIED CertificateIssuer = 0
+	// Signs the certificates of devices.
+	CertificateIssuer_CERTIFICATE_ISSUER_DEVICES CertificateIssuer = 1
+	// Signs those of users, of the API's server, and the console's.
+	CertificateIssuer_CERTIFICATE_ISSUER_API CertificateIssuer = 2
+)
+
+// Enum value maps for CertificateIssuer.
+var (
+	CertificateIssuer_name = map[int32]string{
+		0: "CERTIFICATE_ISSUER_UNSPECIFIED",
+		1: "CERTIFICATE_ISSUER_DEVICES",
+		2: "CERTIFICATE_ISSUER_API",
+	}
+	CertificateIssuer_value = map[string]int32{
+		"CERTIFICATE_ISSUER_UNSPECIFIED": 0,
+		"CERTIFICATE_ISSUER_DEVICES":     1,
+		"CERTIFICATE_ISSUER_API":         2,
+	}
+)
+
+func (x CertificateIssuer) Enum() *CertificateIssuer {
+	p := new(CertificateIssuer)
+	*p = x
+	return p
+}
+
+func (x CertificateIssuer) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (CertificateIssuer) Descriptor() protoreflect.EnumDescriptor {
+	return file_scs_v1_certificate_service_proto_enumTypes[2].Descriptor()
+}
+
+func (CertificateIssuer) Type() protoreflect.EnumType {
+	return &file_scs_v1_certificate_service_proto_enumTypes[2]
+}
+
+func (x CertificateIssuer) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use CertificateIssuer.Descriptor instead.
+func (CertificateIssuer) EnumDescriptor() ([]byte, []int) {
+	return file_scs_v1_certificate_service_proto_rawDescGZIP(), []int{2}
 }
 
 // Certificate is one certificate of the embedded CA.
@@ -89,21 +203,23 @@ type Certificate struct {
 	// The serial number, in hexadecimal.
 	Serial string `protobuf:"bytes,1,opt,name=serial,proto3" json:"serial,omitempty"`
 	// What it is for.
-	Kind CertificateKind `protobuf:"varint,2,opt,name=kind,proto3,enum=scs.v1.CertificateKind" json:"kind,omitempty"`
+	Purpose CertificatePurpose `protobuf:"varint,2,opt,name=purpose,proto3,enum=scs.v1.CertificatePurpose" json:"purpose,omitempty"`
+	// Where it stands.
+	State CertificateState `protobuf:"varint,3,opt,name=state,proto3,enum=scs.v1.CertificateState" json:"state,omitempty"`
 	// The subject's common name: an FQDN or a user.
-	Subject string `protobuf:"bytes,3,opt,name=subject,proto3" json:"subject,omitempty"`
-	// The device it was issued to, if any.
-	Uuid string `protobuf:"bytes,4,opt,name=uuid,proto3" json:"uuid,omitempty"`
+	Subject string `protobuf:"bytes,4,opt,name=subject,proto3" json:"subject,omitempty"`
+	// Whom it was issued to: a device's UUID, a user, or a name of the server.
+	Holder string `protobuf:"bytes,5,opt,name=holder,proto3" json:"holder,omitempty"`
 	// From when it holds.
-	NotBefore *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=not_before,json=notBefore,proto3" json:"not_before,omitempty"`
+	NotBefore *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=not_before,json=notBefore,proto3" json:"not_before,omitempty"`
 	// Until when it holds.
-	NotAfter *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=not_after,json=notAfter,proto3" json:"not_after,omitempty"`
+	NotAfter *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=not_after,json=notAfter,proto3" json:"not_after,omitempty"`
 	// When it was revoked; not set when it was not.
-	RevokeTime *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=revoke_time,json=revokeTime,proto3" json:"revoke_time,omitempty"`
+	RevokeTime *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=revoke_time,json=revokeTime,proto3" json:"revoke_time,omitempty"`
 	// Why it was revoked.
-	RevokeReason string `protobuf:"bytes,8,opt,name=revoke_reason,json=revokeReason,proto3" json:"revoke_reason,omitempty"`
+	RevokeReason string `protobuf:"bytes,9,opt,name=revoke_reason,json=revokeReason,proto3" json:"revoke_reason,omitempty"`
 	// The certificate in PEM; empty when its signing was never finished.
-	Pem           string `protobuf:"bytes,9,opt,name=pem,proto3" json:"pem,omitempty"`
+	Pem           string `protobuf:"bytes,10,opt,name=pem,proto3" json:"pem,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -145,11 +261,18 @@ func (x *Certificate) GetSerial() string {
 	return ""
 }
 
-func (x *Certificate) GetKind() CertificateKind {
+func (x *Certificate) GetPurpose() CertificatePurpose {
 	if x != nil {
-		return x.Kind
+		return x.Purpose
 	}
-	return CertificateKind_CERTIFICATE_KIND_UNSPECIFIED
+	return CertificatePurpose_CERTIFICATE_PURPOSE_UNSPECIFIED
+}
+
+func (x *Certificate) GetState() CertificateState {
+	if x != nil {
+		return x.State
+	}
+	return CertificateState_CERTIFICATE_STATE_UNSPECIFIED
 }
 
 func (x *Certificate) GetSubject() string {
@@ -159,9 +282,9 @@ func (x *Certificate) GetSubject() string {
 	return ""
 }
 
-func (x *Certificate) GetUuid() string {
+func (x *Certificate) GetHolder() string {
 	if x != nil {
-		return x.Uuid
+		return x.Holder
 	}
 	return ""
 }
@@ -284,9 +407,11 @@ func (x *GetBundleResponse) GetPem() string {
 	return ""
 }
 
-// GetRevocationListRequest asks for the revocation list.
+// GetRevocationListRequest asks for a revocation list.
 type GetRevocationListRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whose list.
+	Issuer        CertificateIssuer `protobuf:"varint,1,opt,name=issuer,proto3,enum=scs.v1.CertificateIssuer" json:"issuer,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -321,10 +446,17 @@ func (*GetRevocationListRequest) Descriptor() ([]byte, []int) {
 	return file_scs_v1_certificate_service_proto_rawDescGZIP(), []int{3}
 }
 
+func (x *GetRevocationListRequest) GetIssuer() CertificateIssuer {
+	if x != nil {
+		return x.Issuer
+	}
+	return CertificateIssuer_CERTIFICATE_ISSUER_UNSPECIFIED
+}
+
 // GetRevocationListResponse brings the revocation list.
 type GetRevocationListResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The list of the device intermediate, in DER.
+	// The list, in DER.
 	Der           []byte `protobuf:"bytes,1,opt,name=der,proto3" json:"der,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -374,10 +506,12 @@ type ListCertificatesRequest struct {
 	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// From the previous page; empty for the first.
 	PageToken string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
-	// Only certificates of this kind.
-	Kind CertificateKind `protobuf:"varint,3,opt,name=kind,proto3,enum=scs.v1.CertificateKind" json:"kind,omitempty"`
-	// Only certificates of this device.
-	Uuid          string `protobuf:"bytes,4,opt,name=uuid,proto3" json:"uuid,omitempty"`
+	// Only certificates for this purpose.
+	Purpose CertificatePurpose `protobuf:"varint,3,opt,name=purpose,proto3,enum=scs.v1.CertificatePurpose" json:"purpose,omitempty"`
+	// Only certificates in this state.
+	State CertificateState `protobuf:"varint,4,opt,name=state,proto3,enum=scs.v1.CertificateState" json:"state,omitempty"`
+	// Only certificates of this device's UUID or this user.
+	Holder        string `protobuf:"bytes,5,opt,name=holder,proto3" json:"holder,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -426,16 +560,23 @@ func (x *ListCertificatesRequest) GetPageToken() string {
 	return ""
 }
 
-func (x *ListCertificatesRequest) GetKind() CertificateKind {
+func (x *ListCertificatesRequest) GetPurpose() CertificatePurpose {
 	if x != nil {
-		return x.Kind
+		return x.Purpose
 	}
-	return CertificateKind_CERTIFICATE_KIND_UNSPECIFIED
+	return CertificatePurpose_CERTIFICATE_PURPOSE_UNSPECIFIED
 }
 
-func (x *ListCertificatesRequest) GetUuid() string {
+func (x *ListCertificatesRequest) GetState() CertificateState {
 	if x != nil {
-		return x.Uuid
+		return x.State
+	}
+	return CertificateState_CERTIFICATE_STATE_UNSPECIFIED
+}
+
+func (x *ListCertificatesRequest) GetHolder() string {
+	if x != nil {
+		return x.Holder
 	}
 	return ""
 }
@@ -501,7 +642,7 @@ type RevokeCertificateRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The serial number, in hexadecimal.
 	Serial string `protobuf:"bytes,1,opt,name=serial,proto3" json:"serial,omitempty"`
-	// Why, for the audit log. Required.
+	// Why, for the audit log.
 	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -601,31 +742,35 @@ var File_scs_v1_certificate_service_proto protoreflect.FileDescriptor
 
 const file_scs_v1_certificate_service_proto_rawDesc = "" +
 	"\n" +
-	" scs/v1/certificate_service.proto\x12\x06scs.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe8\x02\n" +
+	" scs/v1/certificate_service.proto\x12\x06scs.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa5\x03\n" +
 	"\vCertificate\x12\x16\n" +
-	"\x06serial\x18\x01 \x01(\tR\x06serial\x12+\n" +
-	"\x04kind\x18\x02 \x01(\x0e2\x17.scs.v1.CertificateKindR\x04kind\x12\x18\n" +
-	"\asubject\x18\x03 \x01(\tR\asubject\x12\x12\n" +
-	"\x04uuid\x18\x04 \x01(\tR\x04uuid\x129\n" +
+	"\x06serial\x18\x01 \x01(\tR\x06serial\x124\n" +
+	"\apurpose\x18\x02 \x01(\x0e2\x1a.scs.v1.CertificatePurposeR\apurpose\x12.\n" +
+	"\x05state\x18\x03 \x01(\x0e2\x18.scs.v1.CertificateStateR\x05state\x12\x18\n" +
+	"\asubject\x18\x04 \x01(\tR\asubject\x12\x16\n" +
+	"\x06holder\x18\x05 \x01(\tR\x06holder\x129\n" +
 	"\n" +
-	"not_before\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tnotBefore\x127\n" +
-	"\tnot_after\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\bnotAfter\x12;\n" +
-	"\vrevoke_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"not_before\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tnotBefore\x127\n" +
+	"\tnot_after\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\bnotAfter\x12;\n" +
+	"\vrevoke_time\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"revokeTime\x12#\n" +
-	"\rrevoke_reason\x18\b \x01(\tR\frevokeReason\x12\x10\n" +
-	"\x03pem\x18\t \x01(\tR\x03pem\"\x12\n" +
+	"\rrevoke_reason\x18\t \x01(\tR\frevokeReason\x12\x10\n" +
+	"\x03pem\x18\n" +
+	" \x01(\tR\x03pem\"\x12\n" +
 	"\x10GetBundleRequest\"%\n" +
 	"\x11GetBundleResponse\x12\x10\n" +
-	"\x03pem\x18\x01 \x01(\tR\x03pem\"\x1a\n" +
-	"\x18GetRevocationListRequest\"-\n" +
+	"\x03pem\x18\x01 \x01(\tR\x03pem\"M\n" +
+	"\x18GetRevocationListRequest\x121\n" +
+	"\x06issuer\x18\x01 \x01(\x0e2\x19.scs.v1.CertificateIssuerR\x06issuer\"-\n" +
 	"\x19GetRevocationListResponse\x12\x10\n" +
-	"\x03der\x18\x01 \x01(\fR\x03der\"\x96\x01\n" +
+	"\x03der\x18\x01 \x01(\fR\x03der\"\xd3\x01\n" +
 	"\x17ListCertificatesRequest\x12\x1b\n" +
 	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
-	"page_token\x18\x02 \x01(\tR\tpageToken\x12+\n" +
-	"\x04kind\x18\x03 \x01(\x0e2\x17.scs.v1.CertificateKindR\x04kind\x12\x12\n" +
-	"\x04uuid\x18\x04 \x01(\tR\x04uuid\"{\n" +
+	"page_token\x18\x02 \x01(\tR\tpageToken\x124\n" +
+	"\apurpose\x18\x03 \x01(\x0e2\x1a.scs.v1.CertificatePurposeR\apurpose\x12.\n" +
+	"\x05state\x18\x04 \x01(\x0e2\x18.scs.v1.CertificateStateR\x05state\x12\x16\n" +
+	"\x06holder\x18\x05 \x01(\tR\x06holder\"{\n" +
 	"\x18ListCertificatesResponse\x127\n" +
 	"\fcertificates\x18\x01 \x03(\v2\x13.scs.v1.CertificateR\fcertificates\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"J\n" +
@@ -633,13 +778,23 @@ const file_scs_v1_certificate_service_proto_rawDesc = "" +
 	"\x06serial\x18\x01 \x01(\tR\x06serial\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\"R\n" +
 	"\x19RevokeCertificateResponse\x125\n" +
-	"\vcertificate\x18\x01 \x01(\v2\x13.scs.v1.CertificateR\vcertificate*\xa8\x01\n" +
-	"\x0fCertificateKind\x12 \n" +
-	"\x1cCERTIFICATE_KIND_UNSPECIFIED\x10\x00\x12\x1b\n" +
-	"\x17CERTIFICATE_KIND_DEVICE\x10\x01\x12\x1b\n" +
-	"\x17CERTIFICATE_KIND_SERVER\x10\x02\x12\x1b\n" +
-	"\x17CERTIFICATE_KIND_CLIENT\x10\x03\x12\x1c\n" +
-	"\x18CERTIFICATE_KIND_CONSOLE\x10\x042\xe1\x02\n" +
+	"\vcertificate\x18\x01 \x01(\v2\x13.scs.v1.CertificateR\vcertificate*\xba\x01\n" +
+	"\x12CertificatePurpose\x12#\n" +
+	"\x1fCERTIFICATE_PURPOSE_UNSPECIFIED\x10\x00\x12\x1e\n" +
+	"\x1aCERTIFICATE_PURPOSE_DEVICE\x10\x01\x12\x1e\n" +
+	"\x1aCERTIFICATE_PURPOSE_SERVER\x10\x02\x12\x1e\n" +
+	"\x1aCERTIFICATE_PURPOSE_CLIENT\x10\x03\x12\x1f\n" +
+	"\x1bCERTIFICATE_PURPOSE_CONSOLE\x10\x04*\xb1\x01\n" +
+	"\x10CertificateState\x12!\n" +
+	"\x1dCERTIFICATE_STATE_UNSPECIFIED\x10\x00\x12 \n" +
+	"\x1cCERTIFICATE_STATE_UNFINISHED\x10\x01\x12\x1a\n" +
+	"\x16CERTIFICATE_STATE_GOOD\x10\x02\x12\x1d\n" +
+	"\x19CERTIFICATE_STATE_REVOKED\x10\x03\x12\x1d\n" +
+	"\x19CERTIFICATE_STATE_EXPIRED\x10\x04*s\n" +
+	"\x11CertificateIssuer\x12\"\n" +
+	"\x1eCERTIFICATE_ISSUER_UNSPECIFIED\x10\x00\x12\x1e\n" +
+	"\x1aCERTIFICATE_ISSUER_DEVICES\x10\x01\x12\x1a\n" +
+	"\x16CERTIFICATE_ISSUER_API\x10\x022\xe1\x02\n" +
 	"\x12CertificateService\x12@\n" +
 	"\tGetBundle\x12\x18.scs.v1.GetBundleRequest\x1a\x19.scs.v1.GetBundleResponse\x12X\n" +
 	"\x11GetRevocationList\x12 .scs.v1.GetRevocationListRequest\x1a!.scs.v1.GetRevocationListResponse\x12U\n" +
@@ -658,42 +813,47 @@ func file_scs_v1_certificate_service_proto_rawDescGZIP() []byte {
 	return file_scs_v1_certificate_service_proto_rawDescData
 }
 
-var file_scs_v1_certificate_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_scs_v1_certificate_service_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
 var file_scs_v1_certificate_service_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_scs_v1_certificate_service_proto_goTypes = []any{
-	(CertificateKind)(0),              // 0: scs.v1.CertificateKind
-	(*Certificate)(nil),               // 1: scs.v1.Certificate
-	(*GetBundleRequest)(nil),          // 2: scs.v1.GetBundleRequest
-	(*GetBundleResponse)(nil),         // 3: scs.v1.GetBundleResponse
-	(*GetRevocationListRequest)(nil),  // 4: scs.v1.GetRevocationListRequest
-	(*GetRevocationListResponse)(nil), // 5: scs.v1.GetRevocationListResponse
-	(*ListCertificatesRequest)(nil),   // 6: scs.v1.ListCertificatesRequest
-	(*ListCertificatesResponse)(nil),  // 7: scs.v1.ListCertificatesResponse
-	(*RevokeCertificateRequest)(nil),  // 8: scs.v1.RevokeCertificateRequest
-	(*RevokeCertificateResponse)(nil), // 9: scs.v1.RevokeCertificateResponse
-	(*timestamppb.Timestamp)(nil),     // 10: google.protobuf.Timestamp
+	(CertificatePurpose)(0),           // 0: scs.v1.CertificatePurpose
+	(CertificateState)(0),             // 1: scs.v1.CertificateState
+	(CertificateIssuer)(0),            // 2: scs.v1.CertificateIssuer
+	(*Certificate)(nil),               // 3: scs.v1.Certificate
+	(*GetBundleRequest)(nil),          // 4: scs.v1.GetBundleRequest
+	(*GetBundleResponse)(nil),         // 5: scs.v1.GetBundleResponse
+	(*GetRevocationListRequest)(nil),  // 6: scs.v1.GetRevocationListRequest
+	(*GetRevocationListResponse)(nil), // 7: scs.v1.GetRevocationListResponse
+	(*ListCertificatesRequest)(nil),   // 8: scs.v1.ListCertificatesRequest
+	(*ListCertificatesResponse)(nil),  // 9: scs.v1.ListCertificatesResponse
+	(*RevokeCertificateRequest)(nil),  // 10: scs.v1.RevokeCertificateRequest
+	(*RevokeCertificateResponse)(nil), // 11: scs.v1.RevokeCertificateResponse
+	(*timestamppb.Timestamp)(nil),     // 12: google.protobuf.Timestamp
 }
 var file_scs_v1_certificate_service_proto_depIdxs = []int32{
-	0,  // 0: scs.v1.Certificate.kind:type_name -> scs.v1.CertificateKind
-	10, // 1: scs.v1.Certificate.not_before:type_name -> google.protobuf.Timestamp
-	10, // 2: scs.v1.Certificate.not_after:type_name -> google.protobuf.Timestamp
-	10, // 3: scs.v1.Certificate.revoke_time:type_name -> google.protobuf.Timestamp
-	0,  // 4: scs.v1.ListCertificatesRequest.kind:type_name -> scs.v1.CertificateKind
-	1,  // 5: scs.v1.ListCertificatesResponse.certificates:type_name -> scs.v1.Certificate
-	1,  // 6: scs.v1.RevokeCertificateResponse.certificate:type_name -> scs.v1.Certificate
-	2,  // 7: scs.v1.CertificateService.GetBundle:input_type -> scs.v1.GetBundleRequest
-	4,  // 8: scs.v1.CertificateService.GetRevocationList:input_type -> scs.v1.GetRevocationListRequest
-	6,  // 9: scs.v1.CertificateService.ListCertificates:input_type -> scs.v1.ListCertificatesRequest
-	8,  // 10: scs.v1.CertificateService.RevokeCertificate:input_type -> scs.v1.RevokeCertificateRequest
-	3,  // 11: scs.v1.CertificateService.GetBundle:output_type -> scs.v1.GetBundleResponse
-	5,  // 12: scs.v1.CertificateService.GetRevocationList:output_type -> scs.v1.GetRevocationListResponse
-	7,  // 13: scs.v1.CertificateService.ListCertificates:output_type -> scs.v1.ListCertificatesResponse
-	9,  // 14: scs.v1.CertificateService.RevokeCertificate:output_type -> scs.v1.RevokeCertificateResponse
-	11, // [11:15] is the sub-list for method output_type
-	7,  // [7:11] is the sub-list for method input_type
-	7,  // [7:7] is the sub-list for extension type_name
-	7,  // [7:7] is the sub-list for extension extendee
-	0,  // [0:7] is the sub-list for field type_name
+	0,  // 0: scs.v1.Certificate.purpose:type_name -> scs.v1.CertificatePurpose
+	1,  // 1: scs.v1.Certificate.state:type_name -> scs.v1.CertificateState
+	12, // 2: scs.v1.Certificate.not_before:type_name -> google.protobuf.Timestamp
+	12, // 3: scs.v1.Certificate.not_after:type_name -> google.protobuf.Timestamp
+	12, // 4: scs.v1.Certificate.revoke_time:type_name -> google.protobuf.Timestamp
+	2,  // 5: scs.v1.GetRevocationListRequest.issuer:type_name -> scs.v1.CertificateIssuer
+	0,  // 6: scs.v1.ListCertificatesRequest.purpose:type_name -> scs.v1.CertificatePurpose
+	1,  // 7: scs.v1.ListCertificatesRequest.state:type_name -> scs.v1.CertificateState
+	3,  // 8: scs.v1.ListCertificatesResponse.certificates:type_name -> scs.v1.Certificate
+	3,  // 9: scs.v1.RevokeCertificateResponse.certificate:type_name -> scs.v1.Certificate
+	4,  // 10: scs.v1.CertificateService.GetBundle:input_type -> scs.v1.GetBundleRequest
+	6,  // 11: scs.v1.CertificateService.GetRevocationList:input_type -> scs.v1.GetRevocationListRequest
+	8,  // 12: scs.v1.CertificateService.ListCertificates:input_type -> scs.v1.ListCertificatesRequest
+	10, // 13: scs.v1.CertificateService.RevokeCertificate:input_type -> scs.v1.RevokeCertificateRequest
+	5,  // 14: scs.v1.CertificateService.GetBundle:output_type -> scs.v1.GetBundleResponse
+	7,  // 15: scs.v1.CertificateService.GetRevocationList:output_type -> scs.v1.GetRevocationListResponse
+	9,  // 16: scs.v1.CertificateService.ListCertificates:output_type -> scs.v1.ListCertificatesResponse
+	11, // 17: scs.v1.CertificateService.RevokeCertificate:output_type -> scs.v1.RevokeCertificateResponse
+	14, // [14:18] is the sub-list for method output_type
+	10, // [10:14] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_scs_v1_certificate_service_proto_init() }
@@ -706,7 +866,7 @@ func file_scs_v1_certificate_service_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_scs_v1_certificate_service_proto_rawDesc), len(file_scs_v1_certificate_service_proto_rawDesc)),
-			NumEnums:      1,
+			NumEnums:      3,
 			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   1,

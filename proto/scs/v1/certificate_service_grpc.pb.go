@@ -34,7 +34,7 @@ type CertificateServiceClient interface {
 	// GetBundle returns what a program needs to verify devices: the root and the
 	// intermediate for devices. Old firmware presents its leaf alone.
 	GetBundle(ctx context.Context, in *GetBundleRequest, opts ...grpc.CallOption) (*GetBundleResponse, error)
-	// GetRevocationList returns the list of revoked certificates.
+	// GetRevocationList returns the list of an intermediate's revoked certificates.
 	GetRevocationList(ctx context.Context, in *GetRevocationListRequest, opts ...grpc.CallOption) (*GetRevocationListResponse, error)
 	// ListCertificates lists certificates in the order of their serial numbers.
 	ListCertificates(ctx context.Context, in *ListCertificatesRequest, opts ...grpc.CallOption) (*ListCertificatesResponse, error)
@@ -99,7 +99,7 @@ type CertificateServiceServer interface {
 	// GetBundle returns what a program needs to verify devices: the root and the
 	// intermediate for devices. Old firmware presents its leaf alone.
 	GetBundle(context.Context, *GetBundleRequest) (*GetBundleResponse, error)
-	// GetRevocationList returns the list of revoked certificates.
+	// GetRevocationList returns the list of an intermediate's revoked certificates.
 	GetRevocationList(context.Context, *GetRevocationListRequest) (*GetRevocationListResponse, error)
 	// ListCertificates lists certificates in the order of their serial numbers.
 	ListCertificates(context.Context, *ListCertificatesRequest) (*ListCertificatesResponse, error)

@@ -64,7 +64,9 @@ type Device struct {
 	// When it last said hello.
 	LastHelloTime *timestamppb.Timestamp `protobuf:"bytes,19,opt,name=last_hello_time,json=lastHelloTime,proto3" json:"last_hello_time,omitempty"`
 	// The identity of its latest workflow; empty for a device that never had one.
-	WorkflowId    string `protobuf:"bytes,20,opt,name=workflow_id,json=workflowId,proto3" json:"workflow_id,omitempty"`
+	WorkflowId string `protobuf:"bytes,20,opt,name=workflow_id,json=workflowId,proto3" json:"workflow_id,omitempty"`
+	// Its next set-up needs a person at the PC: it took no pair for it.
+	NeedsVisit    bool `protobuf:"varint,21,opt,name=needs_visit,json=needsVisit,proto3" json:"needs_visit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -237,6 +239,13 @@ func (x *Device) GetWorkflowId() string {
 		return x.WorkflowId
 	}
 	return ""
+}
+
+func (x *Device) GetNeedsVisit() bool {
+	if x != nil {
+		return x.NeedsVisit
+	}
+	return false
 }
 
 // GetDeviceRequest names a device.
@@ -796,7 +805,7 @@ type RevealDevicePasswordRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Its UUID.
 	Uuid string `protobuf:"bytes,1,opt,name=uuid,proto3" json:"uuid,omitempty"`
-	// Why, for the audit log. Required.
+	// Why, for the audit log.
 	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -962,7 +971,7 @@ var File_scs_v1_device_service_proto protoreflect.FileDescriptor
 
 const file_scs_v1_device_service_proto_rawDesc = "" +
 	"\n" +
-	"\x1bscs/v1/device_service.proto\x12\x06scs.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x13scs/v1/common.proto\"\x84\x06\n" +
+	"\x1bscs/v1/device_service.proto\x12\x06scs.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x13scs/v1/common.proto\"\xa5\x06\n" +
 	"\x06Device\x12\x12\n" +
 	"\x04uuid\x18\x01 \x01(\tR\x04uuid\x12\x12\n" +
 	"\x04fqdn\x18\x02 \x01(\tR\x04fqdn\x12\x18\n" +
@@ -987,7 +996,9 @@ const file_scs_v1_device_service_proto_rawDesc = "" +
 	"createTime\x12B\n" +
 	"\x0flast_hello_time\x18\x13 \x01(\v2\x1a.google.protobuf.TimestampR\rlastHelloTime\x12\x1f\n" +
 	"\vworkflow_id\x18\x14 \x01(\tR\n" +
-	"workflowId\"&\n" +
+	"workflowId\x12\x1f\n" +
+	"\vneeds_visit\x18\x15 \x01(\bR\n" +
+	"needsVisit\"&\n" +
 	"\x10GetDeviceRequest\x12\x12\n" +
 	"\x04uuid\x18\x01 \x01(\tR\x04uuid\";\n" +
 	"\x11GetDeviceResponse\x12&\n" +

@@ -173,8 +173,12 @@ type Batch struct {
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
 	// Who made it.
 	CreatedBy string `protobuf:"bytes,6,opt,name=created_by,json=createdBy,proto3" json:"created_by,omitempty"`
-	// How many pairs were added to it in all.
-	KeyCount      int64 `protobuf:"varint,7,opt,name=key_count,json=keyCount,proto3" json:"key_count,omitempty"`
+	// How many pairs it has.
+	KeyCount int64 `protobuf:"varint,7,opt,name=key_count,json=keyCount,proto3" json:"key_count,omitempty"`
+	// How many of them are in which state; states without pairs are left out.
+	Counts []*KeyCount `protobuf:"bytes,8,rep,name=counts,proto3" json:"counts,omitempty"`
+	// When it was retired; not set when it was not.
+	RetireTime    *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=retire_time,json=retireTime,proto3" json:"retire_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -258,11 +262,180 @@ func (x *Batch) GetKeyCount() int64 {
 	return 0
 }
 
+func (x *Batch) GetCounts() []*KeyCount {
+	if x != nil {
+		return x.Counts
+	}
+	return nil
+}
+
+func (x *Batch) GetRetireTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.RetireTime
+	}
+	return nil
+}
+
+// KeyCount is a number of pairs in one state.
+type KeyCount struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The state.
+	State KeyState `protobuf:"varint,1,opt,name=state,proto3,enum=scs.v1.KeyState" json:"state,omitempty"`
+	// How many.
+	Count         int64 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeyCount) Reset() {
+	*x = KeyCount{}
+	mi := &file_scs_v1_key_service_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeyCount) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeyCount) ProtoMessage() {}
+
+func (x *KeyCount) ProtoReflect() protoreflect.Message {
+	mi := &file_scs_v1_key_service_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeyCount.ProtoReflect.Descriptor instead.
+func (*KeyCount) Descriptor() ([]byte, []int) {
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *KeyCount) GetState() KeyState {
+	if x != nil {
+		return x.State
+	}
+	return KeyState_KEY_STATE_UNSPECIFIED
+}
+
+func (x *KeyCount) GetCount() int64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+// KeyChange is one entry of a pair's story.
+type KeyChange struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// When.
+	Time *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
+	// Who: a user, or "scsd".
+	Who string `protobuf:"bytes,2,opt,name=who,proto3" json:"who,omitempty"`
+	// Why.
+	Why string `protobuf:"bytes,3,opt,name=why,proto3" json:"why,omitempty"`
+	// What was done, such as "claim".
+	Act string `protobuf:"bytes,4,opt,name=act,proto3" json:"act,omitempty"`
+	// The state before; unspecified in the first entry.
+	From KeyState `protobuf:"varint,5,opt,name=from,proto3,enum=scs.v1.KeyState" json:"from,omitempty"`
+	// The state after.
+	To KeyState `protobuf:"varint,6,opt,name=to,proto3,enum=scs.v1.KeyState" json:"to,omitempty"`
+	// The holder after it; empty for none.
+	Uuid          string `protobuf:"bytes,7,opt,name=uuid,proto3" json:"uuid,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeyChange) Reset() {
+	*x = KeyChange{}
+	mi := &file_scs_v1_key_service_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeyChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeyChange) ProtoMessage() {}
+
+func (x *KeyChange) ProtoReflect() protoreflect.Message {
+	mi := &file_scs_v1_key_service_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeyChange.ProtoReflect.Descriptor instead.
+func (*KeyChange) Descriptor() ([]byte, []int) {
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *KeyChange) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *KeyChange) GetWho() string {
+	if x != nil {
+		return x.Who
+	}
+	return ""
+}
+
+func (x *KeyChange) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
+func (x *KeyChange) GetAct() string {
+	if x != nil {
+		return x.Act
+	}
+	return ""
+}
+
+func (x *KeyChange) GetFrom() KeyState {
+	if x != nil {
+		return x.From
+	}
+	return KeyState_KEY_STATE_UNSPECIFIED
+}
+
+func (x *KeyChange) GetTo() KeyState {
+	if x != nil {
+		return x.To
+	}
+	return KeyState_KEY_STATE_UNSPECIFIED
+}
+
+func (x *KeyChange) GetUuid() string {
+	if x != nil {
+		return x.Uuid
+	}
+	return ""
+}
+
 // GenerateKeysRequest asks for new pairs.
 type GenerateKeysRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Chosen by the caller, 8 to 64 characters of A-Z a-z 0-9 - and _; a repeated
-	// one answers as the first time. Required.
+	// one answers as the first time.
 	RequestId string `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	// The batch that takes the pairs; made when there is none of this name.
 	Batch string `protobuf:"bytes,2,opt,name=batch,proto3" json:"batch,omitempty"`
@@ -278,7 +451,7 @@ type GenerateKeysRequest struct {
 
 func (x *GenerateKeysRequest) Reset() {
 	*x = GenerateKeysRequest{}
-	mi := &file_scs_v1_key_service_proto_msgTypes[2]
+	mi := &file_scs_v1_key_service_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -290,7 +463,7 @@ func (x *GenerateKeysRequest) String() string {
 func (*GenerateKeysRequest) ProtoMessage() {}
 
 func (x *GenerateKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_key_service_proto_msgTypes[2]
+	mi := &file_scs_v1_key_service_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -303,7 +476,7 @@ func (x *GenerateKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GenerateKeysRequest.ProtoReflect.Descriptor instead.
 func (*GenerateKeysRequest) Descriptor() ([]byte, []int) {
-	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{2}
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *GenerateKeysRequest) GetRequestId() string {
@@ -354,7 +527,7 @@ type GenerateKeysResponse struct {
 
 func (x *GenerateKeysResponse) Reset() {
 	*x = GenerateKeysResponse{}
-	mi := &file_scs_v1_key_service_proto_msgTypes[3]
+	mi := &file_scs_v1_key_service_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -366,7 +539,7 @@ func (x *GenerateKeysResponse) String() string {
 func (*GenerateKeysResponse) ProtoMessage() {}
 
 func (x *GenerateKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_key_service_proto_msgTypes[3]
+	mi := &file_scs_v1_key_service_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -379,7 +552,7 @@ func (x *GenerateKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GenerateKeysResponse.ProtoReflect.Descriptor instead.
 func (*GenerateKeysResponse) Descriptor() ([]byte, []int) {
-	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{3}
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *GenerateKeysResponse) GetBatch() *Batch {
@@ -412,7 +585,7 @@ type ImportKeysRequest struct {
 
 func (x *ImportKeysRequest) Reset() {
 	*x = ImportKeysRequest{}
-	mi := &file_scs_v1_key_service_proto_msgTypes[4]
+	mi := &file_scs_v1_key_service_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -424,7 +597,7 @@ func (x *ImportKeysRequest) String() string {
 func (*ImportKeysRequest) ProtoMessage() {}
 
 func (x *ImportKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_key_service_proto_msgTypes[4]
+	mi := &file_scs_v1_key_service_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -437,7 +610,7 @@ func (x *ImportKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportKeysRequest.ProtoReflect.Descriptor instead.
 func (*ImportKeysRequest) Descriptor() ([]byte, []int) {
-	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{4}
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ImportKeysRequest) GetPart() isImportKeysRequest_Part {
@@ -495,14 +668,17 @@ type ImportHeader struct {
 	// Where the list comes from, such as a file's name.
 	Source string `protobuf:"bytes,4,opt,name=source,proto3" json:"source,omitempty"`
 	// Check and report, store nothing.
-	DryRun        bool `protobuf:"varint,5,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	DryRun bool `protobuf:"varint,5,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	// Leave bad and conflicting rows out and store the others; without it one such
+	// row makes the import store nothing.
+	SkipBad       bool `protobuf:"varint,6,opt,name=skip_bad,json=skipBad,proto3" json:"skip_bad,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ImportHeader) Reset() {
 	*x = ImportHeader{}
-	mi := &file_scs_v1_key_service_proto_msgTypes[5]
+	mi := &file_scs_v1_key_service_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -514,7 +690,7 @@ func (x *ImportHeader) String() string {
 func (*ImportHeader) ProtoMessage() {}
 
 func (x *ImportHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_key_service_proto_msgTypes[5]
+	mi := &file_scs_v1_key_service_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -527,7 +703,7 @@ func (x *ImportHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportHeader.ProtoReflect.Descriptor instead.
 func (*ImportHeader) Descriptor() ([]byte, []int) {
-	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{5}
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ImportHeader) GetBatch() string {
@@ -565,6 +741,13 @@ func (x *ImportHeader) GetDryRun() bool {
 	return false
 }
 
+func (x *ImportHeader) GetSkipBad() bool {
+	if x != nil {
+		return x.SkipBad
+	}
+	return false
+}
+
 // ImportRows is a part of a list.
 type ImportRows struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -576,7 +759,7 @@ type ImportRows struct {
 
 func (x *ImportRows) Reset() {
 	*x = ImportRows{}
-	mi := &file_scs_v1_key_service_proto_msgTypes[6]
+	mi := &file_scs_v1_key_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -588,7 +771,7 @@ func (x *ImportRows) String() string {
 func (*ImportRows) ProtoMessage() {}
 
 func (x *ImportRows) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_key_service_proto_msgTypes[6]
+	mi := &file_scs_v1_key_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -601,7 +784,7 @@ func (x *ImportRows) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportRows.ProtoReflect.Descriptor instead.
 func (*ImportRows) Descriptor() ([]byte, []int) {
-	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{6}
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ImportRows) GetRows() []*ImportRow {
@@ -620,9 +803,9 @@ type ImportRow struct {
 	Pid string `protobuf:"bytes,2,opt,name=pid,proto3" json:"pid,omitempty"`
 	// The PPS, with or without its dashes.
 	Pps string `protobuf:"bytes,3,opt,name=pps,proto3" json:"pps,omitempty"`
-	// The MEBx password before the set-up record takes effect; empty: admin.
+	// The MEBx password that the PC has before its set-up record; empty: not known.
 	CurrentPassword string `protobuf:"bytes,4,opt,name=current_password,json=currentPassword,proto3" json:"current_password,omitempty"`
-	// The MEBx password the PC has when it says hello; empty: the current one.
+	// The MEBx password that the PC has when it says hello; empty: not known.
 	NewPassword string `protobuf:"bytes,5,opt,name=new_password,json=newPassword,proto3" json:"new_password,omitempty"`
 	// The pair was used already: it is stored as spent.
 	Used          bool `protobuf:"varint,6,opt,name=used,proto3" json:"used,omitempty"`
@@ -632,7 +815,7 @@ type ImportRow struct {
 
 func (x *ImportRow) Reset() {
 	*x = ImportRow{}
-	mi := &file_scs_v1_key_service_proto_msgTypes[7]
+	mi := &file_scs_v1_key_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -644,7 +827,7 @@ func (x *ImportRow) String() string {
 func (*ImportRow) ProtoMessage() {}
 
 func (x *ImportRow) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_key_service_proto_msgTypes[7]
+	mi := &file_scs_v1_key_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -657,7 +840,7 @@ func (x *ImportRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportRow.ProtoReflect.Descriptor instead.
 func (*ImportRow) Descriptor() ([]byte, []int) {
-	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{7}
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ImportRow) GetPlace() string {
@@ -715,15 +898,20 @@ type ImportKeysResponse struct {
 	Conflicts int64 `protobuf:"varint,4,opt,name=conflicts,proto3" json:"conflicts,omitempty"`
 	// Rows that are wrong in themselves.
 	Bad int64 `protobuf:"varint,5,opt,name=bad,proto3" json:"bad,omitempty"`
-	// The first 1000 of the rows that were not added, conflicts and bad ones.
-	Rejected      []*RejectedRow `protobuf:"bytes,6,rep,name=rejected,proto3" json:"rejected,omitempty"`
+	// The first 1000 conflicting and bad rows, in their order.
+	Rejected []*RejectedRow `protobuf:"bytes,6,rep,name=rejected,proto3" json:"rejected,omitempty"`
+	// Whether the other rows are in the store now.
+	Stored bool `protobuf:"varint,7,opt,name=stored,proto3" json:"stored,omitempty"`
+	// Those of the known pairs whose passwords differ from the list's; nothing of
+	// them was changed. At most 1000 PIDs.
+	DifferingPids []string `protobuf:"bytes,8,rep,name=differing_pids,json=differingPids,proto3" json:"differing_pids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ImportKeysResponse) Reset() {
 	*x = ImportKeysResponse{}
-	mi := &file_scs_v1_key_service_proto_msgTypes[8]
+	mi := &file_scs_v1_key_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -735,7 +923,7 @@ func (x *ImportKeysResponse) String() string {
 func (*ImportKeysResponse) ProtoMessage() {}
 
 func (x *ImportKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_key_service_proto_msgTypes[8]
+	mi := &file_scs_v1_key_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -748,7 +936,7 @@ func (x *ImportKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportKeysResponse.ProtoReflect.Descriptor instead.
 func (*ImportKeysResponse) Descriptor() ([]byte, []int) {
-	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{8}
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ImportKeysResponse) GetRows() int64 {
@@ -793,6 +981,20 @@ func (x *ImportKeysResponse) GetRejected() []*RejectedRow {
 	return nil
 }
 
+func (x *ImportKeysResponse) GetStored() bool {
+	if x != nil {
+		return x.Stored
+	}
+	return false
+}
+
+func (x *ImportKeysResponse) GetDifferingPids() []string {
+	if x != nil {
+		return x.DifferingPids
+	}
+	return nil
+}
+
 // RejectedRow is a row that an import left out.
 type RejectedRow struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -810,7 +1012,7 @@ type RejectedRow struct {
 
 func (x *RejectedRow) Reset() {
 	*x = RejectedRow{}
-	mi := &file_scs_v1_key_service_proto_msgTypes[9]
+	mi := &file_scs_v1_key_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -822,7 +1024,7 @@ func (x *RejectedRow) String() string {
 func (*RejectedRow) ProtoMessage() {}
 
 func (x *RejectedRow) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_key_service_proto_msgTypes[9]
+	mi := &file_scs_v1_key_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -835,7 +1037,7 @@ func (x *RejectedRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RejectedRow.ProtoReflect.Descriptor instead.
 func (*RejectedRow) Descriptor() ([]byte, []int) {
-	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{9}
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *RejectedRow) GetPlace() string {
@@ -877,7 +1079,7 @@ type GetKeyRequest struct {
 
 func (x *GetKeyRequest) Reset() {
 	*x = GetKeyRequest{}
-	mi := &file_scs_v1_key_service_proto_msgTypes[10]
+	mi := &file_scs_v1_key_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -889,7 +1091,7 @@ func (x *GetKeyRequest) String() string {
 func (*GetKeyRequest) ProtoMessage() {}
 
 func (x *GetKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_key_service_proto_msgTypes[10]
+	mi := &file_scs_v1_key_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -902,7 +1104,7 @@ func (x *GetKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetKeyRequest.ProtoReflect.Descriptor instead.
 func (*GetKeyRequest) Descriptor() ([]byte, []int) {
-	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{10}
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *GetKeyRequest) GetPid() string {
@@ -916,14 +1118,18 @@ func (x *GetKeyRequest) GetPid() string {
 type GetKeyResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The pair, without its secrets.
-	Key           *Key `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Key *Key `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	// Its story, the oldest first.
+	History []*KeyChange `protobuf:"bytes,2,rep,name=history,proto3" json:"history,omitempty"`
+	// How many entries of the story are gone behind the first.
+	Dropped       int64 `protobuf:"varint,3,opt,name=dropped,proto3" json:"dropped,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetKeyResponse) Reset() {
 	*x = GetKeyResponse{}
-	mi := &file_scs_v1_key_service_proto_msgTypes[11]
+	mi := &file_scs_v1_key_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -935,7 +1141,7 @@ func (x *GetKeyResponse) String() string {
 func (*GetKeyResponse) ProtoMessage() {}
 
 func (x *GetKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_key_service_proto_msgTypes[11]
+	mi := &file_scs_v1_key_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -948,7 +1154,7 @@ func (x *GetKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetKeyResponse.ProtoReflect.Descriptor instead.
 func (*GetKeyResponse) Descriptor() ([]byte, []int) {
-	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{11}
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *GetKeyResponse) GetKey() *Key {
@@ -956,6 +1162,20 @@ func (x *GetKeyResponse) GetKey() *Key {
 		return x.Key
 	}
 	return nil
+}
+
+func (x *GetKeyResponse) GetHistory() []*KeyChange {
+	if x != nil {
+		return x.History
+	}
+	return nil
+}
+
+func (x *GetKeyResponse) GetDropped() int64 {
+	if x != nil {
+		return x.Dropped
+	}
+	return 0
 }
 
 // ListKeysRequest selects pairs.
@@ -977,7 +1197,7 @@ type ListKeysRequest struct {
 
 func (x *ListKeysRequest) Reset() {
 	*x = ListKeysRequest{}
-	mi := &file_scs_v1_key_service_proto_msgTypes[12]
+	mi := &file_scs_v1_key_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -989,7 +1209,7 @@ func (x *ListKeysRequest) String() string {
 func (*ListKeysRequest) ProtoMessage() {}
 
 func (x *ListKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_key_service_proto_msgTypes[12]
+	mi := &file_scs_v1_key_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1002,7 +1222,7 @@ func (x *ListKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKeysRequest.ProtoReflect.Descriptor instead.
 func (*ListKeysRequest) Descriptor() ([]byte, []int) {
-	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{12}
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ListKeysRequest) GetPageSize() int32 {
@@ -1053,7 +1273,7 @@ type ListKeysResponse struct {
 
 func (x *ListKeysResponse) Reset() {
 	*x = ListKeysResponse{}
-	mi := &file_scs_v1_key_service_proto_msgTypes[13]
+	mi := &file_scs_v1_key_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1065,7 +1285,7 @@ func (x *ListKeysResponse) String() string {
 func (*ListKeysResponse) ProtoMessage() {}
 
 func (x *ListKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_key_service_proto_msgTypes[13]
+	mi := &file_scs_v1_key_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1078,7 +1298,7 @@ func (x *ListKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKeysResponse.ProtoReflect.Descriptor instead.
 func (*ListKeysResponse) Descriptor() ([]byte, []int) {
-	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{13}
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ListKeysResponse) GetKeys() []*Key {
@@ -1100,7 +1320,7 @@ type RevokeKeyRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The PID, with or without its dash.
 	Pid string `protobuf:"bytes,1,opt,name=pid,proto3" json:"pid,omitempty"`
-	// Why, for the audit log. Required.
+	// Why, for the audit log.
 	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1108,7 +1328,7 @@ type RevokeKeyRequest struct {
 
 func (x *RevokeKeyRequest) Reset() {
 	*x = RevokeKeyRequest{}
-	mi := &file_scs_v1_key_service_proto_msgTypes[14]
+	mi := &file_scs_v1_key_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1120,7 +1340,7 @@ func (x *RevokeKeyRequest) String() string {
 func (*RevokeKeyRequest) ProtoMessage() {}
 
 func (x *RevokeKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_key_service_proto_msgTypes[14]
+	mi := &file_scs_v1_key_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1133,7 +1353,7 @@ func (x *RevokeKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeKeyRequest.ProtoReflect.Descriptor instead.
 func (*RevokeKeyRequest) Descriptor() ([]byte, []int) {
-	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{14}
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *RevokeKeyRequest) GetPid() string {
@@ -1161,7 +1381,7 @@ type RevokeKeyResponse struct {
 
 func (x *RevokeKeyResponse) Reset() {
 	*x = RevokeKeyResponse{}
-	mi := &file_scs_v1_key_service_proto_msgTypes[15]
+	mi := &file_scs_v1_key_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1173,7 +1393,7 @@ func (x *RevokeKeyResponse) String() string {
 func (*RevokeKeyResponse) ProtoMessage() {}
 
 func (x *RevokeKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_key_service_proto_msgTypes[15]
+	mi := &file_scs_v1_key_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1186,7 +1406,7 @@ func (x *RevokeKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeKeyResponse.ProtoReflect.Descriptor instead.
 func (*RevokeKeyResponse) Descriptor() ([]byte, []int) {
-	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{15}
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *RevokeKeyResponse) GetKey() *Key {
@@ -1201,7 +1421,7 @@ type RevealKeyRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The PID, with or without its dash.
 	Pid string `protobuf:"bytes,1,opt,name=pid,proto3" json:"pid,omitempty"`
-	// Why, for the audit log. Required.
+	// Why, for the audit log.
 	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1209,7 +1429,7 @@ type RevealKeyRequest struct {
 
 func (x *RevealKeyRequest) Reset() {
 	*x = RevealKeyRequest{}
-	mi := &file_scs_v1_key_service_proto_msgTypes[16]
+	mi := &file_scs_v1_key_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1221,7 +1441,7 @@ func (x *RevealKeyRequest) String() string {
 func (*RevealKeyRequest) ProtoMessage() {}
 
 func (x *RevealKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_key_service_proto_msgTypes[16]
+	mi := &file_scs_v1_key_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1234,7 +1454,7 @@ func (x *RevealKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevealKeyRequest.ProtoReflect.Descriptor instead.
 func (*RevealKeyRequest) Descriptor() ([]byte, []int) {
-	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{16}
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *RevealKeyRequest) GetPid() string {
@@ -1268,7 +1488,7 @@ type RevealKeyResponse struct {
 
 func (x *RevealKeyResponse) Reset() {
 	*x = RevealKeyResponse{}
-	mi := &file_scs_v1_key_service_proto_msgTypes[17]
+	mi := &file_scs_v1_key_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1280,7 +1500,7 @@ func (x *RevealKeyResponse) String() string {
 func (*RevealKeyResponse) ProtoMessage() {}
 
 func (x *RevealKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_key_service_proto_msgTypes[17]
+	mi := &file_scs_v1_key_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1293,7 +1513,7 @@ func (x *RevealKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevealKeyResponse.ProtoReflect.Descriptor instead.
 func (*RevealKeyResponse) Descriptor() ([]byte, []int) {
-	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{17}
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *RevealKeyResponse) GetKey() *Key {
@@ -1335,7 +1555,7 @@ type GetBatchRequest struct {
 
 func (x *GetBatchRequest) Reset() {
 	*x = GetBatchRequest{}
-	mi := &file_scs_v1_key_service_proto_msgTypes[18]
+	mi := &file_scs_v1_key_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1347,7 +1567,7 @@ func (x *GetBatchRequest) String() string {
 func (*GetBatchRequest) ProtoMessage() {}
 
 func (x *GetBatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_key_service_proto_msgTypes[18]
+	mi := &file_scs_v1_key_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1360,7 +1580,7 @@ func (x *GetBatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBatchRequest.ProtoReflect.Descriptor instead.
 func (*GetBatchRequest) Descriptor() ([]byte, []int) {
-	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{18}
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *GetBatchRequest) GetName() string {
@@ -1381,7 +1601,7 @@ type GetBatchResponse struct {
 
 func (x *GetBatchResponse) Reset() {
 	*x = GetBatchResponse{}
-	mi := &file_scs_v1_key_service_proto_msgTypes[19]
+	mi := &file_scs_v1_key_service_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1393,7 +1613,7 @@ func (x *GetBatchResponse) String() string {
 func (*GetBatchResponse) ProtoMessage() {}
 
 func (x *GetBatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_key_service_proto_msgTypes[19]
+	mi := &file_scs_v1_key_service_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1406,7 +1626,7 @@ func (x *GetBatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBatchResponse.ProtoReflect.Descriptor instead.
 func (*GetBatchResponse) Descriptor() ([]byte, []int) {
-	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{19}
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *GetBatchResponse) GetBatch() *Batch {
@@ -1429,7 +1649,7 @@ type ListBatchesRequest struct {
 
 func (x *ListBatchesRequest) Reset() {
 	*x = ListBatchesRequest{}
-	mi := &file_scs_v1_key_service_proto_msgTypes[20]
+	mi := &file_scs_v1_key_service_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1441,7 +1661,7 @@ func (x *ListBatchesRequest) String() string {
 func (*ListBatchesRequest) ProtoMessage() {}
 
 func (x *ListBatchesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_key_service_proto_msgTypes[20]
+	mi := &file_scs_v1_key_service_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1454,7 +1674,7 @@ func (x *ListBatchesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBatchesRequest.ProtoReflect.Descriptor instead.
 func (*ListBatchesRequest) Descriptor() ([]byte, []int) {
-	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{20}
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ListBatchesRequest) GetPageSize() int32 {
@@ -1484,7 +1704,7 @@ type ListBatchesResponse struct {
 
 func (x *ListBatchesResponse) Reset() {
 	*x = ListBatchesResponse{}
-	mi := &file_scs_v1_key_service_proto_msgTypes[21]
+	mi := &file_scs_v1_key_service_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1496,7 +1716,7 @@ func (x *ListBatchesResponse) String() string {
 func (*ListBatchesResponse) ProtoMessage() {}
 
 func (x *ListBatchesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_key_service_proto_msgTypes[21]
+	mi := &file_scs_v1_key_service_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1509,7 +1729,7 @@ func (x *ListBatchesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBatchesResponse.ProtoReflect.Descriptor instead.
 func (*ListBatchesResponse) Descriptor() ([]byte, []int) {
-	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{21}
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ListBatchesResponse) GetBatches() []*Batch {
@@ -1541,7 +1761,7 @@ type ExportBatchRequest struct {
 
 func (x *ExportBatchRequest) Reset() {
 	*x = ExportBatchRequest{}
-	mi := &file_scs_v1_key_service_proto_msgTypes[22]
+	mi := &file_scs_v1_key_service_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1553,7 +1773,7 @@ func (x *ExportBatchRequest) String() string {
 func (*ExportBatchRequest) ProtoMessage() {}
 
 func (x *ExportBatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_key_service_proto_msgTypes[22]
+	mi := &file_scs_v1_key_service_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1566,7 +1786,7 @@ func (x *ExportBatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportBatchRequest.ProtoReflect.Descriptor instead.
 func (*ExportBatchRequest) Descriptor() ([]byte, []int) {
-	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{22}
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ExportBatchRequest) GetBatch() string {
@@ -1603,7 +1823,7 @@ type ExportBatchResponse struct {
 
 func (x *ExportBatchResponse) Reset() {
 	*x = ExportBatchResponse{}
-	mi := &file_scs_v1_key_service_proto_msgTypes[23]
+	mi := &file_scs_v1_key_service_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1615,7 +1835,7 @@ func (x *ExportBatchResponse) String() string {
 func (*ExportBatchResponse) ProtoMessage() {}
 
 func (x *ExportBatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_key_service_proto_msgTypes[23]
+	mi := &file_scs_v1_key_service_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1628,7 +1848,7 @@ func (x *ExportBatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportBatchResponse.ProtoReflect.Descriptor instead.
 func (*ExportBatchResponse) Descriptor() ([]byte, []int) {
-	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{23}
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ExportBatchResponse) GetExportId() string {
@@ -1662,7 +1882,7 @@ type ExportedKey struct {
 
 func (x *ExportedKey) Reset() {
 	*x = ExportedKey{}
-	mi := &file_scs_v1_key_service_proto_msgTypes[24]
+	mi := &file_scs_v1_key_service_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1674,7 +1894,7 @@ func (x *ExportedKey) String() string {
 func (*ExportedKey) ProtoMessage() {}
 
 func (x *ExportedKey) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_key_service_proto_msgTypes[24]
+	mi := &file_scs_v1_key_service_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1687,7 +1907,7 @@ func (x *ExportedKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportedKey.ProtoReflect.Descriptor instead.
 func (*ExportedKey) Descriptor() ([]byte, []int) {
-	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{24}
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ExportedKey) GetPid() string {
@@ -1732,7 +1952,7 @@ type FinishExportRequest struct {
 
 func (x *FinishExportRequest) Reset() {
 	*x = FinishExportRequest{}
-	mi := &file_scs_v1_key_service_proto_msgTypes[25]
+	mi := &file_scs_v1_key_service_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1744,7 +1964,7 @@ func (x *FinishExportRequest) String() string {
 func (*FinishExportRequest) ProtoMessage() {}
 
 func (x *FinishExportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_key_service_proto_msgTypes[25]
+	mi := &file_scs_v1_key_service_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1757,7 +1977,7 @@ func (x *FinishExportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FinishExportRequest.ProtoReflect.Descriptor instead.
 func (*FinishExportRequest) Descriptor() ([]byte, []int) {
-	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{25}
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *FinishExportRequest) GetExportId() string {
@@ -1785,7 +2005,7 @@ type FinishExportResponse struct {
 
 func (x *FinishExportResponse) Reset() {
 	*x = FinishExportResponse{}
-	mi := &file_scs_v1_key_service_proto_msgTypes[26]
+	mi := &file_scs_v1_key_service_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1797,7 +2017,7 @@ func (x *FinishExportResponse) String() string {
 func (*FinishExportResponse) ProtoMessage() {}
 
 func (x *FinishExportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_key_service_proto_msgTypes[26]
+	mi := &file_scs_v1_key_service_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1810,7 +2030,7 @@ func (x *FinishExportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FinishExportResponse.ProtoReflect.Descriptor instead.
 func (*FinishExportResponse) Descriptor() ([]byte, []int) {
-	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{26}
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *FinishExportResponse) GetExported() int64 {
@@ -1840,7 +2060,7 @@ const file_scs_v1_key_service_proto_rawDesc = "" +
 	"\rchange_reason\x18\n" +
 	" \x01(\tR\fchangeReason\x12\x1d\n" +
 	"\n" +
-	"changed_by\x18\v \x01(\tR\tchangedBy\"\xf0\x01\n" +
+	"changed_by\x18\v \x01(\tR\tchangedBy\"\xd7\x02\n" +
 	"\x05Batch\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aprofile\x18\x02 \x01(\tR\aprofile\x12(\n" +
@@ -1850,7 +2070,21 @@ const file_scs_v1_key_service_proto_rawDesc = "" +
 	"createTime\x12\x1d\n" +
 	"\n" +
 	"created_by\x18\x06 \x01(\tR\tcreatedBy\x12\x1b\n" +
-	"\tkey_count\x18\a \x01(\x03R\bkeyCount\"\xa4\x01\n" +
+	"\tkey_count\x18\a \x01(\x03R\bkeyCount\x12(\n" +
+	"\x06counts\x18\b \x03(\v2\x10.scs.v1.KeyCountR\x06counts\x12;\n" +
+	"\vretire_time\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"retireTime\"H\n" +
+	"\bKeyCount\x12&\n" +
+	"\x05state\x18\x01 \x01(\x0e2\x10.scs.v1.KeyStateR\x05state\x12\x14\n" +
+	"\x05count\x18\x02 \x01(\x03R\x05count\"\xcd\x01\n" +
+	"\tKeyChange\x12.\n" +
+	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x10\n" +
+	"\x03who\x18\x02 \x01(\tR\x03who\x12\x10\n" +
+	"\x03why\x18\x03 \x01(\tR\x03why\x12\x10\n" +
+	"\x03act\x18\x04 \x01(\tR\x03act\x12$\n" +
+	"\x04from\x18\x05 \x01(\x0e2\x10.scs.v1.KeyStateR\x04from\x12 \n" +
+	"\x02to\x18\x06 \x01(\x0e2\x10.scs.v1.KeyStateR\x02to\x12\x12\n" +
+	"\x04uuid\x18\a \x01(\tR\x04uuid\"\xa4\x01\n" +
 	"\x13GenerateKeysRequest\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x14\n" +
@@ -1864,13 +2098,14 @@ const file_scs_v1_key_service_proto_rawDesc = "" +
 	"\x11ImportKeysRequest\x12.\n" +
 	"\x06header\x18\x01 \x01(\v2\x14.scs.v1.ImportHeaderH\x00R\x06header\x12(\n" +
 	"\x04rows\x18\x02 \x01(\v2\x12.scs.v1.ImportRowsH\x00R\x04rowsB\x06\n" +
-	"\x04part\"\x99\x01\n" +
+	"\x04part\"\xb4\x01\n" +
 	"\fImportHeader\x12\x14\n" +
 	"\x05batch\x18\x01 \x01(\tR\x05batch\x12\x18\n" +
 	"\aprofile\x18\x02 \x01(\tR\aprofile\x12(\n" +
 	"\x05model\x18\x03 \x01(\x0e2\x12.scs.v1.SetupModelR\x05model\x12\x16\n" +
 	"\x06source\x18\x04 \x01(\tR\x06source\x12\x17\n" +
-	"\adry_run\x18\x05 \x01(\bR\x06dryRun\"3\n" +
+	"\adry_run\x18\x05 \x01(\bR\x06dryRun\x12\x19\n" +
+	"\bskip_bad\x18\x06 \x01(\bR\askipBad\"3\n" +
 	"\n" +
 	"ImportRows\x12%\n" +
 	"\x04rows\x18\x01 \x03(\v2\x11.scs.v1.ImportRowR\x04rows\"\xb6\x01\n" +
@@ -1880,23 +2115,27 @@ const file_scs_v1_key_service_proto_rawDesc = "" +
 	"\x03pps\x18\x03 \x01(\tB\x03\x80\x01\x01R\x03pps\x12.\n" +
 	"\x10current_password\x18\x04 \x01(\tB\x03\x80\x01\x01R\x0fcurrentPassword\x12&\n" +
 	"\fnew_password\x18\x05 \x01(\tB\x03\x80\x01\x01R\vnewPassword\x12\x12\n" +
-	"\x04used\x18\x06 \x01(\bR\x04used\"\xb5\x01\n" +
+	"\x04used\x18\x06 \x01(\bR\x04used\"\xf4\x01\n" +
 	"\x12ImportKeysResponse\x12\x12\n" +
 	"\x04rows\x18\x01 \x01(\x03R\x04rows\x12\x14\n" +
 	"\x05added\x18\x02 \x01(\x03R\x05added\x12\x14\n" +
 	"\x05known\x18\x03 \x01(\x03R\x05known\x12\x1c\n" +
 	"\tconflicts\x18\x04 \x01(\x03R\tconflicts\x12\x10\n" +
 	"\x03bad\x18\x05 \x01(\x03R\x03bad\x12/\n" +
-	"\brejected\x18\x06 \x03(\v2\x13.scs.v1.RejectedRowR\brejected\"g\n" +
+	"\brejected\x18\x06 \x03(\v2\x13.scs.v1.RejectedRowR\brejected\x12\x16\n" +
+	"\x06stored\x18\a \x01(\bR\x06stored\x12%\n" +
+	"\x0ediffering_pids\x18\b \x03(\tR\rdifferingPids\"g\n" +
 	"\vRejectedRow\x12\x14\n" +
 	"\x05place\x18\x01 \x01(\tR\x05place\x12\x10\n" +
 	"\x03pid\x18\x02 \x01(\tR\x03pid\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x18\n" +
 	"\amessage\x18\x04 \x01(\tR\amessage\"!\n" +
 	"\rGetKeyRequest\x12\x10\n" +
-	"\x03pid\x18\x01 \x01(\tR\x03pid\"/\n" +
+	"\x03pid\x18\x01 \x01(\tR\x03pid\"v\n" +
 	"\x0eGetKeyResponse\x12\x1d\n" +
-	"\x03key\x18\x01 \x01(\v2\v.scs.v1.KeyR\x03key\"\x9f\x01\n" +
+	"\x03key\x18\x01 \x01(\v2\v.scs.v1.KeyR\x03key\x12+\n" +
+	"\ahistory\x18\x02 \x03(\v2\x11.scs.v1.KeyChangeR\ahistory\x12\x18\n" +
+	"\adropped\x18\x03 \x01(\x03R\adropped\"\x9f\x01\n" +
 	"\x0fListKeysRequest\x12\x1b\n" +
 	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
@@ -1974,85 +2213,94 @@ func file_scs_v1_key_service_proto_rawDescGZIP() []byte {
 	return file_scs_v1_key_service_proto_rawDescData
 }
 
-var file_scs_v1_key_service_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
+var file_scs_v1_key_service_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
 var file_scs_v1_key_service_proto_goTypes = []any{
 	(*Key)(nil),                   // 0: scs.v1.Key
 	(*Batch)(nil),                 // 1: scs.v1.Batch
-	(*GenerateKeysRequest)(nil),   // 2: scs.v1.GenerateKeysRequest
-	(*GenerateKeysResponse)(nil),  // 3: scs.v1.GenerateKeysResponse
-	(*ImportKeysRequest)(nil),     // 4: scs.v1.ImportKeysRequest
-	(*ImportHeader)(nil),          // 5: scs.v1.ImportHeader
-	(*ImportRows)(nil),            // 6: scs.v1.ImportRows
-	(*ImportRow)(nil),             // 7: scs.v1.ImportRow
-	(*ImportKeysResponse)(nil),    // 8: scs.v1.ImportKeysResponse
-	(*RejectedRow)(nil),           // 9: scs.v1.RejectedRow
-	(*GetKeyRequest)(nil),         // 10: scs.v1.GetKeyRequest
-	(*GetKeyResponse)(nil),        // 11: scs.v1.GetKeyResponse
-	(*ListKeysRequest)(nil),       // 12: scs.v1.ListKeysRequest
-	(*ListKeysResponse)(nil),      // 13: scs.v1.ListKeysResponse
-	(*RevokeKeyRequest)(nil),      // 14: scs.v1.RevokeKeyRequest
-	(*RevokeKeyResponse)(nil),     // 15: scs.v1.RevokeKeyResponse
-	(*RevealKeyRequest)(nil),      // 16: scs.v1.RevealKeyRequest
-	(*RevealKeyResponse)(nil),     // 17: scs.v1.RevealKeyResponse
-	(*GetBatchRequest)(nil),       // 18: scs.v1.GetBatchRequest
-	(*GetBatchResponse)(nil),      // 19: scs.v1.GetBatchResponse
-	(*ListBatchesRequest)(nil),    // 20: scs.v1.ListBatchesRequest
-	(*ListBatchesResponse)(nil),   // 21: scs.v1.ListBatchesResponse
-	(*ExportBatchRequest)(nil),    // 22: scs.v1.ExportBatchRequest
-	(*ExportBatchResponse)(nil),   // 23: scs.v1.ExportBatchResponse
-	(*ExportedKey)(nil),           // 24: scs.v1.ExportedKey
-	(*FinishExportRequest)(nil),   // 25: scs.v1.FinishExportRequest
-	(*FinishExportResponse)(nil),  // 26: scs.v1.FinishExportResponse
-	(KeyState)(0),                 // 27: scs.v1.KeyState
-	(SetupModel)(0),               // 28: scs.v1.SetupModel
-	(*timestamppb.Timestamp)(nil), // 29: google.protobuf.Timestamp
+	(*KeyCount)(nil),              // 2: scs.v1.KeyCount
+	(*KeyChange)(nil),             // 3: scs.v1.KeyChange
+	(*GenerateKeysRequest)(nil),   // 4: scs.v1.GenerateKeysRequest
+	(*GenerateKeysResponse)(nil),  // 5: scs.v1.GenerateKeysResponse
+	(*ImportKeysRequest)(nil),     // 6: scs.v1.ImportKeysRequest
+	(*ImportHeader)(nil),          // 7: scs.v1.ImportHeader
+	(*ImportRows)(nil),            // 8: scs.v1.ImportRows
+	(*ImportRow)(nil),             // 9: scs.v1.ImportRow
+	(*ImportKeysResponse)(nil),    // 10: scs.v1.ImportKeysResponse
+	(*RejectedRow)(nil),           // 11: scs.v1.RejectedRow
+	(*GetKeyRequest)(nil),         // 12: scs.v1.GetKeyRequest
+	(*GetKeyResponse)(nil),        // 13: scs.v1.GetKeyResponse
+	(*ListKeysRequest)(nil),       // 14: scs.v1.ListKeysRequest
+	(*ListKeysResponse)(nil),      // 15: scs.v1.ListKeysResponse
+	(*RevokeKeyRequest)(nil),      // 16: scs.v1.RevokeKeyRequest
+	(*RevokeKeyResponse)(nil),     // 17: scs.v1.RevokeKeyResponse
+	(*RevealKeyRequest)(nil),      // 18: scs.v1.RevealKeyRequest
+	(*RevealKeyResponse)(nil),     // 19: scs.v1.RevealKeyResponse
+	(*GetBatchRequest)(nil),       // 20: scs.v1.GetBatchRequest
+	(*GetBatchResponse)(nil),      // 21: scs.v1.GetBatchResponse
+	(*ListBatchesRequest)(nil),    // 22: scs.v1.ListBatchesRequest
+	(*ListBatchesResponse)(nil),   // 23: scs.v1.ListBatchesResponse
+	(*ExportBatchRequest)(nil),    // 24: scs.v1.ExportBatchRequest
+	(*ExportBatchResponse)(nil),   // 25: scs.v1.ExportBatchResponse
+	(*ExportedKey)(nil),           // 26: scs.v1.ExportedKey
+	(*FinishExportRequest)(nil),   // 27: scs.v1.FinishExportRequest
+	(*FinishExportResponse)(nil),  // 28: scs.v1.FinishExportResponse
+	(KeyState)(0),                 // 29: scs.v1.KeyState
+	(SetupModel)(0),               // 30: scs.v1.SetupModel
+	(*timestamppb.Timestamp)(nil), // 31: google.protobuf.Timestamp
 }
 var file_scs_v1_key_service_proto_depIdxs = []int32{
-	27, // 0: scs.v1.Key.state:type_name -> scs.v1.KeyState
-	28, // 1: scs.v1.Key.model:type_name -> scs.v1.SetupModel
-	29, // 2: scs.v1.Key.create_time:type_name -> google.protobuf.Timestamp
-	29, // 3: scs.v1.Key.change_time:type_name -> google.protobuf.Timestamp
-	28, // 4: scs.v1.Batch.model:type_name -> scs.v1.SetupModel
-	29, // 5: scs.v1.Batch.create_time:type_name -> google.protobuf.Timestamp
-	1,  // 6: scs.v1.GenerateKeysResponse.batch:type_name -> scs.v1.Batch
-	5,  // 7: scs.v1.ImportKeysRequest.header:type_name -> scs.v1.ImportHeader
-	6,  // 8: scs.v1.ImportKeysRequest.rows:type_name -> scs.v1.ImportRows
-	28, // 9: scs.v1.ImportHeader.model:type_name -> scs.v1.SetupModel
-	7,  // 10: scs.v1.ImportRows.rows:type_name -> scs.v1.ImportRow
-	9,  // 11: scs.v1.ImportKeysResponse.rejected:type_name -> scs.v1.RejectedRow
-	0,  // 12: scs.v1.GetKeyResponse.key:type_name -> scs.v1.Key
-	27, // 13: scs.v1.ListKeysRequest.state:type_name -> scs.v1.KeyState
-	0,  // 14: scs.v1.ListKeysResponse.keys:type_name -> scs.v1.Key
-	0,  // 15: scs.v1.RevokeKeyResponse.key:type_name -> scs.v1.Key
-	0,  // 16: scs.v1.RevealKeyResponse.key:type_name -> scs.v1.Key
-	1,  // 17: scs.v1.GetBatchResponse.batch:type_name -> scs.v1.Batch
-	1,  // 18: scs.v1.ListBatchesResponse.batches:type_name -> scs.v1.Batch
-	24, // 19: scs.v1.ExportBatchResponse.keys:type_name -> scs.v1.ExportedKey
-	2,  // 20: scs.v1.KeyService.GenerateKeys:input_type -> scs.v1.GenerateKeysRequest
-	4,  // 21: scs.v1.KeyService.ImportKeys:input_type -> scs.v1.ImportKeysRequest
-	10, // 22: scs.v1.KeyService.GetKey:input_type -> scs.v1.GetKeyRequest
-	12, // 23: scs.v1.KeyService.ListKeys:input_type -> scs.v1.ListKeysRequest
-	14, // 24: scs.v1.KeyService.RevokeKey:input_type -> scs.v1.RevokeKeyRequest
-	16, // 25: scs.v1.KeyService.RevealKey:input_type -> scs.v1.RevealKeyRequest
-	18, // 26: scs.v1.KeyService.GetBatch:input_type -> scs.v1.GetBatchRequest
-	20, // 27: scs.v1.KeyService.ListBatches:input_type -> scs.v1.ListBatchesRequest
-	22, // 28: scs.v1.KeyService.ExportBatch:input_type -> scs.v1.ExportBatchRequest
-	25, // 29: scs.v1.KeyService.FinishExport:input_type -> scs.v1.FinishExportRequest
-	3,  // 30: scs.v1.KeyService.GenerateKeys:output_type -> scs.v1.GenerateKeysResponse
-	8,  // 31: scs.v1.KeyService.ImportKeys:output_type -> scs.v1.ImportKeysResponse
-	11, // 32: scs.v1.KeyService.GetKey:output_type -> scs.v1.GetKeyResponse
-	13, // 33: scs.v1.KeyService.ListKeys:output_type -> scs.v1.ListKeysResponse
-	15, // 34: scs.v1.KeyService.RevokeKey:output_type -> scs.v1.RevokeKeyResponse
-	17, // 35: scs.v1.KeyService.RevealKey:output_type -> scs.v1.RevealKeyResponse
-	19, // 36: scs.v1.KeyService.GetBatch:output_type -> scs.v1.GetBatchResponse
-	21, // 37: scs.v1.KeyService.ListBatches:output_type -> scs.v1.ListBatchesResponse
-	23, // 38: scs.v1.KeyService.ExportBatch:output_type -> scs.v1.ExportBatchResponse
-	26, // 39: scs.v1.KeyService.FinishExport:output_type -> scs.v1.FinishExportResponse
-	30, // [30:40] is the sub-list for method output_type
-	20, // [20:30] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	29, // 0: scs.v1.Key.state:type_name -> scs.v1.KeyState
+	30, // 1: scs.v1.Key.model:type_name -> scs.v1.SetupModel
+	31, // 2: scs.v1.Key.create_time:type_name -> google.protobuf.Timestamp
+	31, // 3: scs.v1.Key.change_time:type_name -> google.protobuf.Timestamp
+	30, // 4: scs.v1.Batch.model:type_name -> scs.v1.SetupModel
+	31, // 5: scs.v1.Batch.create_time:type_name -> google.protobuf.Timestamp
+	2,  // 6: scs.v1.Batch.counts:type_name -> scs.v1.KeyCount
+	31, // 7: scs.v1.Batch.retire_time:type_name -> google.protobuf.Timestamp
+	29, // 8: scs.v1.KeyCount.state:type_name -> scs.v1.KeyState
+	31, // 9: scs.v1.KeyChange.time:type_name -> google.protobuf.Timestamp
+	29, // 10: scs.v1.KeyChange.from:type_name -> scs.v1.KeyState
+	29, // 11: scs.v1.KeyChange.to:type_name -> scs.v1.KeyState
+	1,  // 12: scs.v1.GenerateKeysResponse.batch:type_name -> scs.v1.Batch
+	7,  // 13: scs.v1.ImportKeysRequest.header:type_name -> scs.v1.ImportHeader
+	8,  // 14: scs.v1.ImportKeysRequest.rows:type_name -> scs.v1.ImportRows
+	30, // 15: scs.v1.ImportHeader.model:type_name -> scs.v1.SetupModel
+	9,  // 16: scs.v1.ImportRows.rows:type_name -> scs.v1.ImportRow
+	11, // 17: scs.v1.ImportKeysResponse.rejected:type_name -> scs.v1.RejectedRow
+	0,  // 18: scs.v1.GetKeyResponse.key:type_name -> scs.v1.Key
+	3,  // 19: scs.v1.GetKeyResponse.history:type_name -> scs.v1.KeyChange
+	29, // 20: scs.v1.ListKeysRequest.state:type_name -> scs.v1.KeyState
+	0,  // 21: scs.v1.ListKeysResponse.keys:type_name -> scs.v1.Key
+	0,  // 22: scs.v1.RevokeKeyResponse.key:type_name -> scs.v1.Key
+	0,  // 23: scs.v1.RevealKeyResponse.key:type_name -> scs.v1.Key
+	1,  // 24: scs.v1.GetBatchResponse.batch:type_name -> scs.v1.Batch
+	1,  // 25: scs.v1.ListBatchesResponse.batches:type_name -> scs.v1.Batch
+	26, // 26: scs.v1.ExportBatchResponse.keys:type_name -> scs.v1.ExportedKey
+	4,  // 27: scs.v1.KeyService.GenerateKeys:input_type -> scs.v1.GenerateKeysRequest
+	6,  // 28: scs.v1.KeyService.ImportKeys:input_type -> scs.v1.ImportKeysRequest
+	12, // 29: scs.v1.KeyService.GetKey:input_type -> scs.v1.GetKeyRequest
+	14, // 30: scs.v1.KeyService.ListKeys:input_type -> scs.v1.ListKeysRequest
+	16, // 31: scs.v1.KeyService.RevokeKey:input_type -> scs.v1.RevokeKeyRequest
+	18, // 32: scs.v1.KeyService.RevealKey:input_type -> scs.v1.RevealKeyRequest
+	20, // 33: scs.v1.KeyService.GetBatch:input_type -> scs.v1.GetBatchRequest
+	22, // 34: scs.v1.KeyService.ListBatches:input_type -> scs.v1.ListBatchesRequest
+	24, // 35: scs.v1.KeyService.ExportBatch:input_type -> scs.v1.ExportBatchRequest
+	27, // 36: scs.v1.KeyService.FinishExport:input_type -> scs.v1.FinishExportRequest
+	5,  // 37: scs.v1.KeyService.GenerateKeys:output_type -> scs.v1.GenerateKeysResponse
+	10, // 38: scs.v1.KeyService.ImportKeys:output_type -> scs.v1.ImportKeysResponse
+	13, // 39: scs.v1.KeyService.GetKey:output_type -> scs.v1.GetKeyResponse
+	15, // 40: scs.v1.KeyService.ListKeys:output_type -> scs.v1.ListKeysResponse
+	17, // 41: scs.v1.KeyService.RevokeKey:output_type -> scs.v1.RevokeKeyResponse
+	19, // 42: scs.v1.KeyService.RevealKey:output_type -> scs.v1.RevealKeyResponse
+	21, // 43: scs.v1.KeyService.GetBatch:output_type -> scs.v1.GetBatchResponse
+	23, // 44: scs.v1.KeyService.ListBatches:output_type -> scs.v1.ListBatchesResponse
+	25, // 45: scs.v1.KeyService.ExportBatch:output_type -> scs.v1.ExportBatchResponse
+	28, // 46: scs.v1.KeyService.FinishExport:output_type -> scs.v1.FinishExportResponse
+	37, // [37:47] is the sub-list for method output_type
+	27, // [27:37] is the sub-list for method input_type
+	27, // [27:27] is the sub-list for extension type_name
+	27, // [27:27] is the sub-list for extension extendee
+	0,  // [0:27] is the sub-list for field type_name
 }
 
 func init() { file_scs_v1_key_service_proto_init() }
@@ -2061,7 +2309,7 @@ func file_scs_v1_key_service_proto_init() {
 		return
 	}
 	file_scs_v1_common_proto_init()
-	file_scs_v1_key_service_proto_msgTypes[4].OneofWrappers = []any{
+	file_scs_v1_key_service_proto_msgTypes[6].OneofWrappers = []any{
 		(*ImportKeysRequest_Header)(nil),
 		(*ImportKeysRequest_Rows)(nil),
 	}
@@ -2071,7 +2319,7 @@ func file_scs_v1_key_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_scs_v1_key_service_proto_rawDesc), len(file_scs_v1_key_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   27,
+			NumMessages:   29,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -40,10 +40,11 @@ type KeyServiceClient interface {
 	// GenerateKeys draws new pairs for USB keys. A repeated request_id answers
 	// as the first time and draws nothing.
 	GenerateKeys(ctx context.Context, in *GenerateKeysRequest, opts ...grpc.CallOption) (*GenerateKeysResponse, error)
-	// ImportKeys takes a list of pairs, row by row: first a header, then rows.
-	// Rows are stored as they come; importing the same list again changes nothing.
+	// ImportKeys takes a list of pairs, row by row: first a header, then rows. All
+	// or nothing: nobody sees a pair of it before all are there, and an import that
+	// breaks off leaves nothing. Importing the same list again changes nothing.
 	ImportKeys(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[ImportKeysRequest, ImportKeysResponse], error)
-	// GetKey returns one pair without its secrets.
+	// GetKey returns one pair without its secrets, and its story.
 	GetKey(ctx context.Context, in *GetKeyRequest, opts ...grpc.CallOption) (*GetKeyResponse, error)
 	// ListKeys lists pairs without their secrets, in the order of their PIDs.
 	ListKeys(ctx context.Context, in *ListKeysRequest, opts ...grpc.CallOption) (*ListKeysResponse, error)
@@ -193,10 +194,11 @@ type KeyServiceServer interface {
 	// GenerateKeys draws new pairs for USB keys. A repeated request_id answers
 	// as the first time and draws nothing.
 	GenerateKeys(context.Context, *GenerateKeysRequest) (*GenerateKeysResponse, error)
-	// ImportKeys takes a list of pairs, row by row: first a header, then rows.
-	// Rows are stored as they come; importing the same list again changes nothing.
+	// ImportKeys takes a list of pairs, row by row: first a header, then rows. All
+	// or nothing: nobody sees a pair of it before all are there, and an import that
+	// breaks off leaves nothing. Importing the same list again changes nothing.
 	ImportKeys(grpc.ClientStreamingServer[ImportKeysRequest, ImportKeysResponse]) error
-	// GetKey returns one pair without its secrets.
+	// GetKey returns one pair without its secrets, and its story.
 	GetKey(context.Context, *GetKeyRequest) (*GetKeyResponse, error)
 	// ListKeys lists pairs without their secrets, in the order of their PIDs.
 	ListKeys(context.Context, *ListKeysRequest) (*ListKeysResponse, error)

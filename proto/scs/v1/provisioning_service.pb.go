@@ -53,8 +53,12 @@ type Workflow struct {
 	Pid string `protobuf:"bytes,13,opt,name=pid,proto3" json:"pid,omitempty"`
 	// The profile it gives.
 	Profile string `protobuf:"bytes,14,opt,name=profile,proto3" json:"profile,omitempty"`
-	// How many tries the present step has had.
-	Attempts      int32 `protobuf:"varint,15,opt,name=attempts,proto3" json:"attempts,omitempty"`
+	// How many tries of the present step failed.
+	Attempts int32 `protobuf:"varint,15,opt,name=attempts,proto3" json:"attempts,omitempty"`
+	// The name it gives.
+	Fqdn string `protobuf:"bytes,16,opt,name=fqdn,proto3" json:"fqdn,omitempty"`
+	// When it ended; not set before.
+	EndTime       *timestamppb.Timestamp `protobuf:"bytes,17,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -194,6 +198,20 @@ func (x *Workflow) GetAttempts() int32 {
 	return 0
 }
 
+func (x *Workflow) GetFqdn() string {
+	if x != nil {
+		return x.Fqdn
+	}
+	return ""
+}
+
+func (x *Workflow) GetEndTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EndTime
+	}
+	return nil
+}
+
 // InboxItem is a hello, or many alike, that led to no workflow.
 type InboxItem struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -205,6 +223,8 @@ type InboxItem struct {
 	Pid string `protobuf:"bytes,3,opt,name=pid,proto3" json:"pid,omitempty"`
 	// Why it needs a person; a code of docs/reasons.md.
 	Reason string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	// The reason in words, with what was seen.
+	Message string `protobuf:"bytes,10,opt,name=message,proto3" json:"message,omitempty"`
 	// What a person can do about it.
 	Hint string `protobuf:"bytes,5,opt,name=hint,proto3" json:"hint,omitempty"`
 	// The address of the latest hello.
@@ -277,6 +297,13 @@ func (x *InboxItem) GetReason() string {
 	return ""
 }
 
+func (x *InboxItem) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
 func (x *InboxItem) GetHint() string {
 	if x != nil {
 		return x.Hint
@@ -338,7 +365,11 @@ type Event struct {
 	// What happened, in words.
 	Message string `protobuf:"bytes,11,opt,name=message,proto3" json:"message,omitempty"`
 	// What a person can do about it; empty when there is nothing to do.
-	Hint          string `protobuf:"bytes,12,opt,name=hint,proto3" json:"hint,omitempty"`
+	Hint string `protobuf:"bytes,12,opt,name=hint,proto3" json:"hint,omitempty"`
+	// The PID of the pair, if one matters.
+	Pid string `protobuf:"bytes,13,opt,name=pid,proto3" json:"pid,omitempty"`
+	// The user who caused it; empty for the server itself.
+	Who           string `protobuf:"bytes,14,opt,name=who,proto3" json:"who,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -453,6 +484,20 @@ func (x *Event) GetMessage() string {
 func (x *Event) GetHint() string {
 	if x != nil {
 		return x.Hint
+	}
+	return ""
+}
+
+func (x *Event) GetPid() string {
+	if x != nil {
+		return x.Pid
+	}
+	return ""
+}
+
+func (x *Event) GetWho() string {
+	if x != nil {
+		return x.Who
 	}
 	return ""
 }
@@ -1143,7 +1188,7 @@ var File_scs_v1_provisioning_service_proto protoreflect.FileDescriptor
 
 const file_scs_v1_provisioning_service_proto_rawDesc = "" +
 	"\n" +
-	"!scs/v1/provisioning_service.proto\x12\x06scs.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x13scs/v1/common.proto\"\xf8\x03\n" +
+	"!scs/v1/provisioning_service.proto\x12\x06scs.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x13scs/v1/common.proto\"\xc3\x04\n" +
 	"\bWorkflow\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04uuid\x18\x02 \x01(\tR\x04uuid\x12\x12\n" +
@@ -1161,18 +1206,22 @@ const file_scs_v1_provisioning_service_proto_rawDesc = "" +
 	"\x11next_attempt_time\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\x0fnextAttemptTime\x12\x10\n" +
 	"\x03pid\x18\r \x01(\tR\x03pid\x12\x18\n" +
 	"\aprofile\x18\x0e \x01(\tR\aprofile\x12\x1a\n" +
-	"\battempts\x18\x0f \x01(\x05R\battempts\"\x8b\x02\n" +
+	"\battempts\x18\x0f \x01(\x05R\battempts\x12\x12\n" +
+	"\x04fqdn\x18\x10 \x01(\tR\x04fqdn\x125\n" +
+	"\bend_time\x18\x11 \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\"\xa5\x02\n" +
 	"\tInboxItem\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04uuid\x18\x02 \x01(\tR\x04uuid\x12\x10\n" +
 	"\x03pid\x18\x03 \x01(\tR\x03pid\x12\x16\n" +
-	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x12\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x18\n" +
+	"\amessage\x18\n" +
+	" \x01(\tR\amessage\x12\x12\n" +
 	"\x04hint\x18\x05 \x01(\tR\x04hint\x12\x12\n" +
 	"\x04peer\x18\x06 \x01(\tR\x04peer\x12\x14\n" +
 	"\x05count\x18\a \x01(\x03R\x05count\x129\n" +
 	"\n" +
 	"first_time\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\tfirstTime\x127\n" +
-	"\tlast_time\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\blastTime\"\xe7\x02\n" +
+	"\tlast_time\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\blastTime\"\x8b\x03\n" +
 	"\x05Event\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x12\n" +
@@ -1187,7 +1236,9 @@ const file_scs_v1_provisioning_service_proto_rawDesc = "" +
 	"\x06reason\x18\n" +
 	" \x01(\tR\x06reason\x12\x18\n" +
 	"\amessage\x18\v \x01(\tR\amessage\x12\x12\n" +
-	"\x04hint\x18\f \x01(\tR\x04hint\"$\n" +
+	"\x04hint\x18\f \x01(\tR\x04hint\x12\x10\n" +
+	"\x03pid\x18\r \x01(\tR\x03pid\x12\x10\n" +
+	"\x03who\x18\x0e \x01(\tR\x03who\"$\n" +
 	"\x12GetWorkflowRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"C\n" +
 	"\x13GetWorkflowResponse\x12,\n" +
@@ -1278,36 +1329,37 @@ var file_scs_v1_provisioning_service_proto_depIdxs = []int32{
 	17, // 2: scs.v1.Workflow.create_time:type_name -> google.protobuf.Timestamp
 	17, // 3: scs.v1.Workflow.since:type_name -> google.protobuf.Timestamp
 	17, // 4: scs.v1.Workflow.next_attempt_time:type_name -> google.protobuf.Timestamp
-	17, // 5: scs.v1.InboxItem.first_time:type_name -> google.protobuf.Timestamp
-	17, // 6: scs.v1.InboxItem.last_time:type_name -> google.protobuf.Timestamp
-	17, // 7: scs.v1.Event.time:type_name -> google.protobuf.Timestamp
-	15, // 8: scs.v1.Event.state:type_name -> scs.v1.WorkflowState
-	16, // 9: scs.v1.Event.status:type_name -> scs.v1.WorkflowStatus
-	0,  // 10: scs.v1.GetWorkflowResponse.workflow:type_name -> scs.v1.Workflow
-	15, // 11: scs.v1.ListWorkflowsRequest.state:type_name -> scs.v1.WorkflowState
-	16, // 12: scs.v1.ListWorkflowsRequest.status:type_name -> scs.v1.WorkflowStatus
-	0,  // 13: scs.v1.ListWorkflowsResponse.workflows:type_name -> scs.v1.Workflow
-	1,  // 14: scs.v1.ListInboxResponse.items:type_name -> scs.v1.InboxItem
-	2,  // 15: scs.v1.ListEventsResponse.events:type_name -> scs.v1.Event
-	15, // 16: scs.v1.WatchRequest.state:type_name -> scs.v1.WorkflowState
-	2,  // 17: scs.v1.WatchResponse.event:type_name -> scs.v1.Event
-	3,  // 18: scs.v1.ProvisioningService.GetWorkflow:input_type -> scs.v1.GetWorkflowRequest
-	5,  // 19: scs.v1.ProvisioningService.ListWorkflows:input_type -> scs.v1.ListWorkflowsRequest
-	7,  // 20: scs.v1.ProvisioningService.ListInbox:input_type -> scs.v1.ListInboxRequest
-	9,  // 21: scs.v1.ProvisioningService.DismissInbox:input_type -> scs.v1.DismissInboxRequest
-	11, // 22: scs.v1.ProvisioningService.ListEvents:input_type -> scs.v1.ListEventsRequest
-	13, // 23: scs.v1.ProvisioningService.Watch:input_type -> scs.v1.WatchRequest
-	4,  // 24: scs.v1.ProvisioningService.GetWorkflow:output_type -> scs.v1.GetWorkflowResponse
-	6,  // 25: scs.v1.ProvisioningService.ListWorkflows:output_type -> scs.v1.ListWorkflowsResponse
-	8,  // 26: scs.v1.ProvisioningService.ListInbox:output_type -> scs.v1.ListInboxResponse
-	10, // 27: scs.v1.ProvisioningService.DismissInbox:output_type -> scs.v1.DismissInboxResponse
-	12, // 28: scs.v1.ProvisioningService.ListEvents:output_type -> scs.v1.ListEventsResponse
-	14, // 29: scs.v1.ProvisioningService.Watch:output_type -> scs.v1.WatchResponse
-	24, // [24:30] is the sub-list for method output_type
-	18, // [18:24] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	17, // 5: scs.v1.Workflow.end_time:type_name -> google.protobuf.Timestamp
+	17, // 6: scs.v1.InboxItem.first_time:type_name -> google.protobuf.Timestamp
+	17, // 7: scs.v1.InboxItem.last_time:type_name -> google.protobuf.Timestamp
+	17, // 8: scs.v1.Event.time:type_name -> google.protobuf.Timestamp
+	15, // 9: scs.v1.Event.state:type_name -> scs.v1.WorkflowState
+	16, // 10: scs.v1.Event.status:type_name -> scs.v1.WorkflowStatus
+	0,  // 11: scs.v1.GetWorkflowResponse.workflow:type_name -> scs.v1.Workflow
+	15, // 12: scs.v1.ListWorkflowsRequest.state:type_name -> scs.v1.WorkflowState
+	16, // 13: scs.v1.ListWorkflowsRequest.status:type_name -> scs.v1.WorkflowStatus
+	0,  // 14: scs.v1.ListWorkflowsResponse.workflows:type_name -> scs.v1.Workflow
+	1,  // 15: scs.v1.ListInboxResponse.items:type_name -> scs.v1.InboxItem
+	2,  // 16: scs.v1.ListEventsResponse.events:type_name -> scs.v1.Event
+	15, // 17: scs.v1.WatchRequest.state:type_name -> scs.v1.WorkflowState
+	2,  // 18: scs.v1.WatchResponse.event:type_name -> scs.v1.Event
+	3,  // 19: scs.v1.ProvisioningService.GetWorkflow:input_type -> scs.v1.GetWorkflowRequest
+	5,  // 20: scs.v1.ProvisioningService.ListWorkflows:input_type -> scs.v1.ListWorkflowsRequest
+	7,  // 21: scs.v1.ProvisioningService.ListInbox:input_type -> scs.v1.ListInboxRequest
+	9,  // 22: scs.v1.ProvisioningService.DismissInbox:input_type -> scs.v1.DismissInboxRequest
+	11, // 23: scs.v1.ProvisioningService.ListEvents:input_type -> scs.v1.ListEventsRequest
+	13, // 24: scs.v1.ProvisioningService.Watch:input_type -> scs.v1.WatchRequest
+	4,  // 25: scs.v1.ProvisioningService.GetWorkflow:output_type -> scs.v1.GetWorkflowResponse
+	6,  // 26: scs.v1.ProvisioningService.ListWorkflows:output_type -> scs.v1.ListWorkflowsResponse
+	8,  // 27: scs.v1.ProvisioningService.ListInbox:output_type -> scs.v1.ListInboxResponse
+	10, // 28: scs.v1.ProvisioningService.DismissInbox:output_type -> scs.v1.DismissInboxResponse
+	12, // 29: scs.v1.ProvisioningService.ListEvents:output_type -> scs.v1.ListEventsResponse
+	14, // 30: scs.v1.ProvisioningService.Watch:output_type -> scs.v1.WatchResponse
+	25, // [25:31] is the sub-list for method output_type
+	19, // [19:25] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_scs_v1_provisioning_service_proto_init() }
