@@ -22,7 +22,7 @@ var (
 	// ErrUnknownIdentity is returned, on either end, when the server has no key for
 	// the identity. GetKey returns it too. A server may hide it behind the alert of
 	// a wrong key (RFC 4279 section 2).
-	ErrUnknownIdentity = errors.New("the PID is unknown to the peer")
+	ErrUnknownIdentity = errors.New("the PID is unknown")
 	// ErrRefused is returned to a client when the server gives up at the moment it
 	// checks identity and key, by closing or by an alert that does not say why: PID
 	// or PPS may be wrong, or the device went away.
