@@ -1,6 +1,7 @@
 package setupbin
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -13,79 +14,87 @@ type File struct {
 	Trailing Raw // bytes behind the last record
 }
 
-// Parse reads a whole file: every byte is kept, so that AppendBinary gives b
-// again. Errors are *FormatError, the first one found.
-func Parse(b []byte) (*File, error) { panic("not yet") }
-
-// AppendBinary appends the file. It checks nothing but the room in each record.
-func (f *File) AppendBinary(b []byte) ([]byte, error) { panic("not yet") }
-
-// New gives a file with these records, numbered from 1, its modules listed, and
-// checked as by a Writer.
-func New(v Version, flags FileFlags, records ...*Record) (*File, error) { panic("not yet") }
-
-// Reader reads a file record by record, in the memory of one.
-type Reader struct{}
-
-// NewReader reads the header. It returns a *FormatError for what is no
-// setup.bin.
-func NewReader(r io.Reader) (*Reader, error) { panic("not yet") }
-
-// Header is the file's header. The caller must not change it.
-func (r *Reader) Header() *Header { panic("not yet") }
-
-// Offset is where the record that Next gave last begins.
-func (r *Reader) Offset() int64 { panic("not yet") }
-
-// Next returns the next record, io.EOF behind the last. A *FormatError of a
-// damaged record comes with what could be read of it, and Next goes on behind
-// it; any other error ends the reading.
-func (r *Reader) Next() (*Record, error) { panic("not yet") }
-
-// Writer writes a file record by record.
-type Writer struct{}
-
-// NewWriter writes the header of a file with exactly count records. Modules are
-// those the records will use, {1, 2} if none are given.
-func NewWriter(w io.Writer, v Version, flags FileFlags, count uint32, modules ...uint16) (*Writer, error) {
-	panic("not yet")
+// Parse reads a whole file. Every byte is kept: AppendBinary gives b again.
+// Errors are *FormatError, the first one found.
+func Parse(b []byte) (*File, error) {
+	src := bytes.NewReader(b)
+	r, err := NewReader(src)
+	if err != nil {
+		return nil, err
+	}
+	f := &File{Header: *r.Header()}
+	for {
+		rec, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		f.Records = append(f.Records, rec)
+	}
+	if n := int64(len(b)) - f.Header.Offset(f.Header.Records); n > 0 {
+		f.Trailing = append(Raw{}, b[int64(len(b))-n:]...)
+	}
+	return f, nil
 }
 
-// Write checks a record against the version, numbers it and writes it.
-func (w *Writer) Write(r *Record) error { panic("not yet") }
-
-// Close flushes what was written. It fails when there were fewer records than
-// the header says; it does not close the underlying writer.
-func (w *Writer) Close() error { panic("not yet") }
-
-// Errors of consuming.
-var (
-	// ErrUsedUp is returned when every record was consumed.
-	ErrUsedUp = errors.New("every record was consumed")
-	// ErrNotValid is returned when the next record is marked as consumed though
-	// the header does not count it: firmware would not go on either.
-	ErrNotValid = errors.New("the next record is not valid")
-)
-
-// Medium is what Consume works on; an *os.File is one. When it also has a Sync
-// method, Consume calls it.
-type Medium interface {
-	io.ReaderAt
-	io.WriterAt
+// AppendBinary appends the file. It checks the room in each record and that the
+// header counts the records, nothing else.
+func (f *File) AppendBinary(b []byte) ([]byte, error) {
+	if int64(len(f.Records)) != int64(f.Header.Records) {
+		return b, fmt.Errorf("writing a setup.bin: %w: the header counts %d records, there are %d", ErrFormat, f.Header.Records, len(f.Records))
+	}
+	b, err := f.Header.AppendBinary(b)
+	for _, r := range f.Records {
+		if err != nil {
+			return b, err
+		}
+		b, err = r.AppendBinary(b, f.Header.RecordLen())
+	}
+	return append(b, f.Trailing...), err
 }
 
-// Consume takes the next record as firmware does at power-on: it reads the
-// header and the record that follows the consumed ones, and, unless the file
-// says to keep its records, marks the record and counts it before returning it.
-// Only the record's flags and the header's count are written, four bytes each,
-// and made durable.
-//
-// versions, if any, are those the firmware can read: a file of another version
-// is refused with ErrVersion and left alone.
-func Consume(m Medium, versions ...Version) (*Record, error) { panic("not yet") }
+// New gives a file with these records, which it numbers from 1; its module list
+// is in the order in which modules first appear. Records are checked as by a
+// Writer.
+func New(v Version, flags FileFlags, records ...*Record) (*File, error) {
+	if err := checkHeader(v, flags); err != nil {
+		return nil, err
+	}
+	var modules []uint16
+	for i, r := range records {
+		if err := r.Check(v); err != nil {
+			return nil, fmt.Errorf("record %d: %w", i+1, err)
+		}
+		r.Number = uint32(i + 1)
+		for _, e := range r.Entries {
+			if !listed(modules, e.Module) {
+				modules = append(modules, e.Module)
+			}
+		}
+	}
+	return &File{Header: newHeader(v, flags, uint32(len(records)), modules), Records: records}, nil
+}
 
-// ConsumeFile is Consume on a file. Other callers of ConsumeFile, in this or
-// another process, wait meanwhile where the system has file locks.
-func ConsumeFile(name string, versions ...Version) (*Record, error) {
-	return nil, fmt.Errorf("consuming a record of %s: %w", name, errors.ErrUnsupported)
+func checkHeader(v Version, flags FileFlags) error {
+	if !v.known() {
+		return fmt.Errorf("%w %d.%d", ErrVersion, v.Major(), v.Minor())
+	}
+	if flags&^KeepRecords != 0 {
+		return fmt.Errorf("%w: unknown file flags 0x%x", ErrFormat, uint16(flags))
+	}
+	if v == V1 && flags&KeepRecords != 0 {
+		return fmt.Errorf("keeping records: %w: file version 1 does not have it; version 2 is the first", ErrVariable)
+	}
+	return nil
+}
+
+func listed(modules []uint16, m uint16) bool {
+	for _, have := range modules {
+		if have == m {
+			return true
+		}
+	}
+	return false
 }

@@ -203,4 +203,3 @@ func (r *Record) AppendBinary(b []byte, size int64) ([]byte, error) {
 	}
 	return b, nil
 }
-

@@ -1,0 +1,8 @@
+//go:build !(linux || darwin || freebsd || netbsd || openbsd || dragonfly)
+
+package setupbin
+
+import "os"
+
+// lock does nothing where there are no file locks.
+func lock(*os.File) error { return nil }
