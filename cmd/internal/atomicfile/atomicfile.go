@@ -66,8 +66,11 @@ func stage(path string, data []byte, mode fs.FileMode) (name string, err error) 
 			_ = os.Remove(f.Name())
 		}
 	}()
-	if err := f.Chmod(mode); err != nil && !errors.Is(err, errors.ErrUnsupported) {
-		return "", fmt.Errorf("writing %s: %w", path, err)
+	// A temporary file has 0600 already; FAT knows no modes and refuses to set any.
+	if mode != 0o600 {
+		if err := f.Chmod(mode); err != nil {
+			return "", fmt.Errorf("writing %s: %w", path, err)
+		}
 	}
 	if _, err := f.Write(data); err != nil {
 		return "", fmt.Errorf("writing %s: %w", path, err)

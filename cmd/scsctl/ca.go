@@ -1,0 +1,127 @@
+package main
+
+import (
+	"context"
+	"encoding/pem"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/grpc"
+
+	"github.com/amtscs/amtscs/cmd/internal/atomicfile"
+	scsv1 "github.com/amtscs/amtscs/proto/scs/v1"
+)
+
+func (a *app) ca() *cobra.Command {
+	return a.group("ca", "What verifies the devices' certificates", a.caBundle(), a.caRevocationList())
+}
+
+// deliver writes b to the file, or to standard output when none is named.
+func (a *app) deliver(out string, b []byte) error {
+	if out == "" {
+		return a.write(b)
+	}
+	return atomicfile.Write(out, b, 0o644)
+}
+
+func (a *app) caBundle() *cobra.Command {
+	var out string
+	c := &cobra.Command{
+		Use: "bundle", Short: "Write the root and the devices' intermediate in PEM", Args: takes(),
+		RunE: func(c *cobra.Command, _ []string) error {
+			return a.call(c.Context(), func(ctx context.Context, conn *grpc.ClientConn) error {
+				resp, err := scsv1.NewCertificateServiceClient(conn).GetBundle(ctx, &scsv1.GetBundleRequest{})
+				if err != nil {
+					return err
+				}
+				if a.output == "json" && out == "" {
+					return a.print(resp, nil)
+				}
+				return a.deliver(out, []byte(resp.GetPem()))
+			})
+		},
+	}
+	c.Flags().StringVar(&out, "out", "", "file to write (default: standard output)")
+	return c
+}
+
+func (a *app) caRevocationList() *cobra.Command {
+	var out string
+	req := scsv1.GetRevocationListRequest{Issuer: scsv1.CertificateIssuer_CERTIFICATE_ISSUER_DEVICES}
+	c := &cobra.Command{
+		Use: "crl", Short: "Write the list of revoked certificates in PEM", Args: takes(),
+		RunE: func(c *cobra.Command, _ []string) error {
+			return a.call(c.Context(), func(ctx context.Context, conn *grpc.ClientConn) error {
+				resp, err := scsv1.NewCertificateServiceClient(conn).GetRevocationList(ctx, &req)
+				if err != nil {
+					return err
+				}
+				if a.output == "json" && out == "" {
+					return a.print(resp, nil)
+				}
+				return a.deliver(out, pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: resp.GetDer()}))
+			})
+		},
+	}
+	c.Flags().StringVar(&out, "out", "", "file to write (default: standard output)")
+	c.Flags().Var(&enumFlag[scsv1.CertificateIssuer]{&req.Issuer, "issuer"}, "issuer", "devices or api: whose list")
+	return c
+}
+
+func (a *app) certificate() *cobra.Command {
+	return a.group("certificate", "What the CA issued", a.certificateList(), a.certificateRevoke())
+}
+
+func (a *app) certificateList() *cobra.Command {
+	var req scsv1.ListCertificatesRequest
+	var limit int
+	c := &cobra.Command{
+		Use: "list", Short: "List certificates", Args: takes(),
+		RunE: func(c *cobra.Command, _ []string) error {
+			return a.stream(c.Context(), func(ctx context.Context, conn *grpc.ClientConn) error {
+				client := scsv1.NewCertificateServiceClient(conn)
+				all, err := collect(a, limit, func(size int32, token string) ([]*scsv1.Certificate, string, error) {
+					req.PageSize, req.PageToken = size, token
+					resp, err := client.ListCertificates(ctx, &req)
+					return resp.GetCertificates(), resp.GetNextPageToken(), err
+				})
+				if err != nil {
+					return err
+				}
+				return a.print(&scsv1.ListCertificatesResponse{Certificates: all}, func(w io.Writer) {
+					rows := make([][]string, len(all))
+					for i, c := range all {
+						rows[i] = []string{c.GetSerial(), word(c.GetPurpose()), word(c.GetState()), c.GetSubject(), c.GetHolder(), when(c.GetNotAfter()), when(c.GetRevokeTime())}
+					}
+					columns(w, []string{"SERIAL", "PURPOSE", "STATE", "SUBJECT", "HOLDER", "UNTIL", "REVOKED"}, rows)
+				})
+			})
+		},
+	}
+	c.Flags().Var(&enumFlag[scsv1.CertificatePurpose]{&req.Purpose, "purpose"}, "purpose", "device, server, client or console")
+	c.Flags().Var(&enumFlag[scsv1.CertificateState]{&req.State, "state"}, "state", "only certificates in this state")
+	c.Flags().StringVar(&req.Holder, "holder", "", "only certificates of this UUID or user")
+	return limitFlag(c, &limit)
+}
+
+func (a *app) certificateRevoke() *cobra.Command {
+	var req scsv1.RevokeCertificateRequest
+	c := &cobra.Command{
+		Use: "revoke SERIAL", Short: "Revoke a certificate for good", Args: takes("SERIAL"),
+		RunE: func(c *cobra.Command, args []string) error {
+			req.Serial = args[0]
+			return a.call(c.Context(), func(ctx context.Context, conn *grpc.ClientConn) error {
+				resp, err := scsv1.NewCertificateServiceClient(conn).RevokeCertificate(ctx, &req)
+				if err != nil {
+					return err
+				}
+				return a.print(resp, func(w io.Writer) {
+					_, _ = fmt.Fprintf(w, "certificate %s is revoked\n", resp.GetCertificate().GetSerial())
+				})
+			})
+		},
+	}
+	c.Flags().StringVar(&req.Reason, "reason", "", "why, for the audit log")
+	return c
+}
