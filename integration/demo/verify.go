@@ -25,9 +25,9 @@ type device struct {
 // verify asks each device itself, and returns how many are Operational.
 func (d *demo) verify(ctx context.Context) (good int, err error) {
 	d.say("asking each device over TLS, with the password from scsd")
-	out, err := d.scsctl(ctx, "device", "list", "-o", "json").Output()
+	out, err := d.Run(ctx, "device", "list", "-o", "json")
 	if err != nil {
-		return 0, fmt.Errorf("scsctl device list: %w", explain(err))
+		return 0, err
 	}
 	var list struct {
 		Devices []device `json:"devices"`
@@ -36,9 +36,12 @@ func (d *demo) verify(ctx context.Context) (good int, err error) {
 		return 0, fmt.Errorf("scsctl device list: %w", err)
 	}
 	pool := x509.NewCertPool()
-	bundle, err := d.scsctl(ctx, "ca", "bundle").Output()
-	if err != nil || !pool.AppendCertsFromPEM(bundle) {
-		return 0, fmt.Errorf("scsctl ca bundle: %w", explain(err))
+	bundle, err := d.Run(ctx, "ca", "bundle")
+	if err != nil {
+		return 0, err
+	}
+	if !pool.AppendCertsFromPEM(bundle) {
+		return 0, errors.New("scsctl ca bundle: no certificate in its answer")
 	}
 	versions := map[string]int{}
 	var errs []error
@@ -67,7 +70,7 @@ func (d *demo) ask(ctx context.Context, dev device, pool *x509.CertPool) error {
 	if err != nil {
 		host = dev.Address
 	}
-	address := net.JoinHostPort(host, fmt.Sprint(d.port))
+	address := net.JoinHostPort(host, fmt.Sprint(d.Port))
 	// Firmware of these generations speaks TLS 1.0 or 1.1 and RSA key exchange.
 	config := &tls.Config{
 		RootCAs: pool, ServerName: dev.FQDN, MinVersion: tls.VersionTLS10,
@@ -96,9 +99,9 @@ func (d *demo) ask(ctx context.Context, dev device, pool *x509.CertPool) error {
 
 // password reads the administrator's password back.
 func (d *demo) password(ctx context.Context, uuid string) (amt.Secret, error) {
-	out, err := d.scsctl(ctx, "device", "password", uuid, "--reason", "demo: last check", "-o", "json").Output()
+	out, err := d.Run(ctx, "device", "password", uuid, "--reason", "demo: last check", "-o", "json")
 	if err != nil {
-		return amt.Secret{}, fmt.Errorf("scsctl device password: %w", explain(err))
+		return amt.Secret{}, err
 	}
 	var answer struct {
 		Passwords []struct{ User, Version, Password string } `json:"passwords"`
