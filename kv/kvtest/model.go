@@ -36,17 +36,17 @@ func (m model) scan(rg kv.Range) []string {
 
 // op is one step of a random transaction.
 type op struct {
-	Kind  string // put, delete, wipe, get, scan
+	Kind  string // put, fill, delete, wipe, get, scan
 	Key   string
 	Value string
 	Range kv.Range
 }
 
-// Keys are few, and values of one transaction fill several pages.
+// Keys are few; a fill takes many pages of a B-tree and a wipe empties some.
 var (
 	modelKey   = rapid.StringMatching(`[a-d\x00\xff][a-d]{0,2}`)
 	modelValue = rapid.Custom(func(t *rapid.T) string {
-		return strings.Repeat(rapid.StringMatching(`[x-z]`).Draw(t, "letter"), rapid.SampledFrom([]int{0, 1, 30, 700, 3000}).Draw(t, "size"))
+		return strings.Repeat(rapid.StringMatching(`[x-z]`).Draw(t, "letter"), rapid.SampledFrom([]int{0, 1, 30, 1500, 3000}).Draw(t, "size"))
 	})
 	modelRange = rapid.Custom(func(t *rapid.T) kv.Range {
 		var rg kv.Range
@@ -62,7 +62,7 @@ var (
 	})
 	modelOp = rapid.Custom(func(t *rapid.T) op {
 		return op{
-			Kind: rapid.SampledFrom([]string{"put", "put", "put", "delete", "wipe", "get", "scan", "scan"}).Draw(t, "kind"),
+			Kind: rapid.SampledFrom([]string{"put", "put", "fill", "delete", "wipe", "get", "scan", "scan"}).Draw(t, "kind"),
 			Key:  modelKey.Draw(t, "key"), Value: modelValue.Draw(t, "value"), Range: modelRange.Draw(t, "range"),
 		}
 	})
@@ -76,6 +76,15 @@ func (o op) do(tx kv.Tx, table kv.Table, m model) error {
 	case "put":
 		m[o.Key] = o.Value
 		return tx.Put(table, []byte(o.Key), []byte(o.Value))
+	case "fill":
+		for i := range 40 {
+			k := fmt.Sprintf("%s%02d", o.Key[:1], i)
+			m[k] = strings.Repeat("f", 1500)
+			if err := tx.Put(table, []byte(k), []byte(m[k])); err != nil {
+				return err
+			}
+		}
+		return nil
 	case "delete":
 		delete(m, o.Key)
 		return tx.Delete(table, []byte(o.Key))
@@ -124,7 +133,7 @@ func testModel(t *testing.T, s kv.Store) {
 		table := kv.Table(fmt.Sprintf("model%d", round.Add(1)))
 		m := model{}
 		for range rapid.IntRange(1, 4).Draw(rt, "transactions") {
-			ops := rapid.SliceOfN(modelOp, 1, 40).Draw(rt, "ops")
+			ops := rapid.SliceOfN(modelOp, 1, 60).Draw(rt, "ops")
 			fail := rapid.IntRange(0, 3).Draw(rt, "fail") == 0
 			var next model
 			err := s.Update(t.Context(), func(tx kv.Tx) error {
