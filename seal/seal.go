@@ -1,18 +1,28 @@
 // Package seal keeps the secrets at rest: a tink AES-256-GCM keyset seals each
 // secret for the identity of its record and field, so that a ciphertext moved to
 // another place does not open; the keyset lies in the store, wrapped by a
-// key-encryption key that lies outside of it.
+// key-encryption key (KEK) that lies outside of it.
+//
+// A sealed value is tink's ciphertext: 0x01, the key's id in 4 bytes big-endian,
+// a nonce of 12 bytes, the ciphertext, a tag of 16 bytes. The associated data is
+// the identity, in UTF-8.
 //
 // It does not decide who may open what, does not hide that a secret exists or
-// how long it is, and cannot tell a removed secret from one that never was.
+// how long it is, and cannot tell a removed secret from one that never was, nor
+// an older sealed value of the same record and field from the present one.
 package seal
 
 import (
-	"context"
+	"encoding/binary"
 	"errors"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/tink-crypto/tink-go/v2/aead"
+	"github.com/tink-crypto/tink-go/v2/keyset"
+	"github.com/tink-crypto/tink-go/v2/tink"
 
 	"github.com/amtscs/amtscs/amt"
-	"github.com/amtscs/amtscs/kv"
 )
 
 // Errors of sealing. None carries a secret.
@@ -23,6 +33,8 @@ var (
 	// ErrWrongKEK is returned when the keyset was wrapped by another
 	// key-encryption key.
 	ErrWrongKEK = errors.New("this is not the key-encryption key of the store")
+	// ErrWrapped is returned when the wrapped keyset itself is damaged.
+	ErrWrapped = errors.New("the wrapped keyset is damaged")
 	// ErrKEKFile is returned for a key-encryption key file that must not be used.
 	ErrKEKFile = errors.New("the key-encryption key file cannot be used")
 	// ErrExists is returned by Init on a store that has a keyset.
@@ -34,54 +46,84 @@ var (
 )
 
 // KEK is a key-encryption key: a file's, a systemd credential's, or a KMS's
-// (tink's KMS clients give AEADs).
+// (the AEADs of tink's KMS clients, with an ID).
 type KEK interface {
 	// ID names the key in messages and beside what it wrapped. It tells nothing
 	// of the key and differs for different keys.
 	ID() string
-	// Encrypt and Decrypt are tink.AEAD.
+	// Encrypt and Decrypt are those of tink.AEAD.
 	Encrypt(plaintext, associatedData []byte) ([]byte, error)
 	Decrypt(ciphertext, associatedData []byte) ([]byte, error)
 }
 
 // Keyset seals and opens. It is safe for concurrent use.
-type Keyset struct{}
+type Keyset struct {
+	now atomic.Pointer[keys]
+}
 
-// FileKEK reads the key at path: 32 random bytes as one line of base64.
-func FileKEK(path string) (KEK, error) { panic("not yet") }
+// keys is one version of a keyset. It does not change.
+type keys struct {
+	handle     *keyset.Handle
+	aead       tink.AEAD
+	primary    uint32 // id of the key that seals
+	generation uint64 // of the wrapped keyset in the store
+}
 
-// CreateFileKEK makes the file at path, mode 0600, or takes the one that is there.
-func CreateFileKEK(path string) (KEK, error) { panic("not yet") }
+func newKeys(h *keyset.Handle, generation uint64) (*keys, error) {
+	a, err := aead.New(h)
+	if err != nil {
+		return nil, err
+	}
+	p, err := h.Primary()
+	if err != nil {
+		return nil, err
+	}
+	return &keys{handle: h, aead: a, primary: p.KeyID(), generation: generation}, nil
+}
 
-// NewKEK makes a KEK from a key of 32 bytes, for keys that come from elsewhere.
-func NewKEK(key amt.Secret) (KEK, error) { panic("not yet") }
-
-// Create draws a keyset and returns it with its wrapped form.
-func Create(kek KEK) (*Keyset, []byte, error) { panic("not yet") }
-
-// Open unwraps what Create, Rotate or Rewrap returned.
-func Open(kek KEK, wrapped []byte) (*Keyset, error) { panic("not yet") }
-
-// Init draws a keyset and keeps it in the store, which must have none.
-func Init(ctx context.Context, store kv.Store, kek KEK) (*Keyset, error) { panic("not yet") }
-
-// Load reads the keyset of the store.
-func Load(ctx context.Context, store kv.Store, kek KEK) (*Keyset, error) { panic("not yet") }
+// String says how many keys the keyset has.
+func (k *Keyset) String() string { return fmt.Sprintf("keyset of %d keys", k.now.Load().handle.Len()) }
 
 // Seal encrypts s for the identity id of its record and field, such as
 // "keys/0000037M/pps". An empty secret is nil.
-func (k *Keyset) Seal(s amt.Secret, id string) ([]byte, error) { panic("not yet") }
+func (k *Keyset) Seal(s amt.Secret, id string) ([]byte, error) {
+	if s.IsZero() {
+		return nil, nil
+	}
+	sealed, err := k.now.Load().aead.Encrypt(s.Reveal(), []byte(id))
+	if err != nil {
+		return nil, fmt.Errorf("sealing %s: %w", id, err)
+	}
+	return sealed, nil
+}
 
 // Open decrypts what Seal returned for the same id; nil is the empty secret. The
-// error is ErrSealed.
-func (k *Keyset) Open(sealed []byte, id string) (amt.Secret, error) { panic("not yet") }
+// error is ErrSealed and names id.
+func (k *Keyset) Open(sealed []byte, id string) (amt.Secret, error) {
+	if len(sealed) == 0 {
+		return amt.Secret{}, nil
+	}
+	b, err := k.now.Load().aead.Decrypt(sealed, []byte(id))
+	if err != nil {
+		return amt.Secret{}, fmt.Errorf("%s: %w: %w", id, ErrSealed, err)
+	}
+	return amt.NewSecret(b), nil
+}
 
 // Reseal returns sealed under the newest key, and whether that is a change.
-func (k *Keyset) Reseal(sealed []byte, id string) ([]byte, bool, error) { panic("not yet") }
+func (k *Keyset) Reseal(sealed []byte, id string) ([]byte, bool, error) {
+	if len(sealed) == 0 || isUnder(sealed, k.now.Load().primary) {
+		return sealed, false, nil
+	}
+	s, err := k.Open(sealed, id)
+	if err != nil {
+		return nil, false, err
+	}
+	again, err := k.Seal(s, id)
+	return again, err == nil, err
+}
 
-// Rotate adds a key, keeps the keyset in the store and seals with the new key
-// from then on. What older keys sealed still opens.
-func (k *Keyset) Rotate(ctx context.Context, store kv.Store, kek KEK) error { panic("not yet") }
-
-// Rewrap keeps the keyset in the store under another key-encryption key.
-func (k *Keyset) Rewrap(ctx context.Context, store kv.Store, old, next KEK) error { panic("not yet") }
+// isUnder reads the head of a tink ciphertext.
+func isUnder(sealed []byte, key uint32) bool {
+	return len(sealed) >= 5 && sealed[0] == 1 && binary.BigEndian.Uint32(sealed[1:]) == key
+}
