@@ -39,8 +39,8 @@ func New(bin, dir string, devices int) (*Lab, error) {
 	if err != nil {
 		return nil, err
 	}
-	any := "127.0.0.1:0"
-	return &Lab{Bin: bin, Dir: dir, Net: prefix, Port: port, Addrs: Addresses{any, any, any}}, nil
+	free := "127.0.0.1:0"
+	return &Lab{Bin: bin, Dir: dir, Net: prefix, Port: port, Addrs: Addresses{free, free, free}}, nil
 }
 
 // Path is a file of the lab's folder.
