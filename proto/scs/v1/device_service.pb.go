@@ -699,6 +699,107 @@ func (x *RetryDeviceResponse) GetDevice() *Device {
 	return nil
 }
 
+// PauseDeviceRequest names a device whose workflow is to be held back.
+type PauseDeviceRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its UUID.
+	Uuid string `protobuf:"bytes,1,opt,name=uuid,proto3" json:"uuid,omitempty"`
+	// Why, for the event and audit logs.
+	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PauseDeviceRequest) Reset() {
+	*x = PauseDeviceRequest{}
+	mi := &file_scs_v1_device_service_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PauseDeviceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PauseDeviceRequest) ProtoMessage() {}
+
+func (x *PauseDeviceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_scs_v1_device_service_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PauseDeviceRequest.ProtoReflect.Descriptor instead.
+func (*PauseDeviceRequest) Descriptor() ([]byte, []int) {
+	return file_scs_v1_device_service_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *PauseDeviceRequest) GetUuid() string {
+	if x != nil {
+		return x.Uuid
+	}
+	return ""
+}
+
+func (x *PauseDeviceRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// PauseDeviceResponse brings the device as it is now.
+type PauseDeviceResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The device.
+	Device        *Device `protobuf:"bytes,1,opt,name=device,proto3" json:"device,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PauseDeviceResponse) Reset() {
+	*x = PauseDeviceResponse{}
+	mi := &file_scs_v1_device_service_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PauseDeviceResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PauseDeviceResponse) ProtoMessage() {}
+
+func (x *PauseDeviceResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_scs_v1_device_service_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PauseDeviceResponse.ProtoReflect.Descriptor instead.
+func (*PauseDeviceResponse) Descriptor() ([]byte, []int) {
+	return file_scs_v1_device_service_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *PauseDeviceResponse) GetDevice() *Device {
+	if x != nil {
+		return x.Device
+	}
+	return nil
+}
+
 // CancelDeviceRequest names a device whose workflow is to end.
 type CancelDeviceRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -712,7 +813,7 @@ type CancelDeviceRequest struct {
 
 func (x *CancelDeviceRequest) Reset() {
 	*x = CancelDeviceRequest{}
-	mi := &file_scs_v1_device_service_proto_msgTypes[9]
+	mi := &file_scs_v1_device_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -724,7 +825,7 @@ func (x *CancelDeviceRequest) String() string {
 func (*CancelDeviceRequest) ProtoMessage() {}
 
 func (x *CancelDeviceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_device_service_proto_msgTypes[9]
+	mi := &file_scs_v1_device_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -737,7 +838,7 @@ func (x *CancelDeviceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelDeviceRequest.ProtoReflect.Descriptor instead.
 func (*CancelDeviceRequest) Descriptor() ([]byte, []int) {
-	return file_scs_v1_device_service_proto_rawDescGZIP(), []int{9}
+	return file_scs_v1_device_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *CancelDeviceRequest) GetUuid() string {
@@ -765,7 +866,7 @@ type CancelDeviceResponse struct {
 
 func (x *CancelDeviceResponse) Reset() {
 	*x = CancelDeviceResponse{}
-	mi := &file_scs_v1_device_service_proto_msgTypes[10]
+	mi := &file_scs_v1_device_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -777,7 +878,7 @@ func (x *CancelDeviceResponse) String() string {
 func (*CancelDeviceResponse) ProtoMessage() {}
 
 func (x *CancelDeviceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_device_service_proto_msgTypes[10]
+	mi := &file_scs_v1_device_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -790,7 +891,7 @@ func (x *CancelDeviceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelDeviceResponse.ProtoReflect.Descriptor instead.
 func (*CancelDeviceResponse) Descriptor() ([]byte, []int) {
-	return file_scs_v1_device_service_proto_rawDescGZIP(), []int{10}
+	return file_scs_v1_device_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *CancelDeviceResponse) GetDevice() *Device {
@@ -813,7 +914,7 @@ type RevealDevicePasswordRequest struct {
 
 func (x *RevealDevicePasswordRequest) Reset() {
 	*x = RevealDevicePasswordRequest{}
-	mi := &file_scs_v1_device_service_proto_msgTypes[11]
+	mi := &file_scs_v1_device_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -825,7 +926,7 @@ func (x *RevealDevicePasswordRequest) String() string {
 func (*RevealDevicePasswordRequest) ProtoMessage() {}
 
 func (x *RevealDevicePasswordRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_device_service_proto_msgTypes[11]
+	mi := &file_scs_v1_device_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -838,7 +939,7 @@ func (x *RevealDevicePasswordRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevealDevicePasswordRequest.ProtoReflect.Descriptor instead.
 func (*RevealDevicePasswordRequest) Descriptor() ([]byte, []int) {
-	return file_scs_v1_device_service_proto_rawDescGZIP(), []int{11}
+	return file_scs_v1_device_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *RevealDevicePasswordRequest) GetUuid() string {
@@ -868,7 +969,7 @@ type RevealDevicePasswordResponse struct {
 
 func (x *RevealDevicePasswordResponse) Reset() {
 	*x = RevealDevicePasswordResponse{}
-	mi := &file_scs_v1_device_service_proto_msgTypes[12]
+	mi := &file_scs_v1_device_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -880,7 +981,7 @@ func (x *RevealDevicePasswordResponse) String() string {
 func (*RevealDevicePasswordResponse) ProtoMessage() {}
 
 func (x *RevealDevicePasswordResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_device_service_proto_msgTypes[12]
+	mi := &file_scs_v1_device_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -893,7 +994,7 @@ func (x *RevealDevicePasswordResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevealDevicePasswordResponse.ProtoReflect.Descriptor instead.
 func (*RevealDevicePasswordResponse) Descriptor() ([]byte, []int) {
-	return file_scs_v1_device_service_proto_rawDescGZIP(), []int{12}
+	return file_scs_v1_device_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *RevealDevicePasswordResponse) GetPasswords() []*DevicePassword {
@@ -918,7 +1019,7 @@ type DevicePassword struct {
 
 func (x *DevicePassword) Reset() {
 	*x = DevicePassword{}
-	mi := &file_scs_v1_device_service_proto_msgTypes[13]
+	mi := &file_scs_v1_device_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -930,7 +1031,7 @@ func (x *DevicePassword) String() string {
 func (*DevicePassword) ProtoMessage() {}
 
 func (x *DevicePassword) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_device_service_proto_msgTypes[13]
+	mi := &file_scs_v1_device_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -943,7 +1044,7 @@ func (x *DevicePassword) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DevicePassword.ProtoReflect.Descriptor instead.
 func (*DevicePassword) Descriptor() ([]byte, []int) {
-	return file_scs_v1_device_service_proto_rawDescGZIP(), []int{13}
+	return file_scs_v1_device_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *DevicePassword) GetUser() string {
@@ -1025,6 +1126,11 @@ const file_scs_v1_device_service_proto_rawDesc = "" +
 	"\x12RetryDeviceRequest\x12\x12\n" +
 	"\x04uuid\x18\x01 \x01(\tR\x04uuid\"=\n" +
 	"\x13RetryDeviceResponse\x12&\n" +
+	"\x06device\x18\x01 \x01(\v2\x0e.scs.v1.DeviceR\x06device\"@\n" +
+	"\x12PauseDeviceRequest\x12\x12\n" +
+	"\x04uuid\x18\x01 \x01(\tR\x04uuid\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"=\n" +
+	"\x13PauseDeviceResponse\x12&\n" +
 	"\x06device\x18\x01 \x01(\v2\x0e.scs.v1.DeviceR\x06device\"A\n" +
 	"\x13CancelDeviceRequest\x12\x12\n" +
 	"\x04uuid\x18\x01 \x01(\tR\x04uuid\x12\x16\n" +
@@ -1039,12 +1145,13 @@ const file_scs_v1_device_service_proto_rawDesc = "" +
 	"\x0eDevicePassword\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x1f\n" +
-	"\bpassword\x18\x03 \x01(\tB\x03\x80\x01\x01R\bpassword2\xda\x03\n" +
+	"\bpassword\x18\x03 \x01(\tB\x03\x80\x01\x01R\bpassword2\xa2\x04\n" +
 	"\rDeviceService\x12@\n" +
 	"\tGetDevice\x12\x18.scs.v1.GetDeviceRequest\x1a\x19.scs.v1.GetDeviceResponse\x12F\n" +
 	"\vListDevices\x12\x1a.scs.v1.ListDevicesRequest\x1a\x1b.scs.v1.ListDevicesResponse\x12I\n" +
 	"\fAssignDevice\x12\x1b.scs.v1.AssignDeviceRequest\x1a\x1c.scs.v1.AssignDeviceResponse\x12F\n" +
-	"\vRetryDevice\x12\x1a.scs.v1.RetryDeviceRequest\x1a\x1b.scs.v1.RetryDeviceResponse\x12I\n" +
+	"\vRetryDevice\x12\x1a.scs.v1.RetryDeviceRequest\x1a\x1b.scs.v1.RetryDeviceResponse\x12F\n" +
+	"\vPauseDevice\x12\x1a.scs.v1.PauseDeviceRequest\x1a\x1b.scs.v1.PauseDeviceResponse\x12I\n" +
 	"\fCancelDevice\x12\x1b.scs.v1.CancelDeviceRequest\x1a\x1c.scs.v1.CancelDeviceResponse\x12a\n" +
 	"\x14RevealDevicePassword\x12#.scs.v1.RevealDevicePasswordRequest\x1a$.scs.v1.RevealDevicePasswordResponseB-Z+github.com/amtscs/amtscs/proto/scs/v1;scsv1b\x06proto3"
 
@@ -1060,7 +1167,7 @@ func file_scs_v1_device_service_proto_rawDescGZIP() []byte {
 	return file_scs_v1_device_service_proto_rawDescData
 }
 
-var file_scs_v1_device_service_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_scs_v1_device_service_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_scs_v1_device_service_proto_goTypes = []any{
 	(*Device)(nil),                       // 0: scs.v1.Device
 	(*GetDeviceRequest)(nil),             // 1: scs.v1.GetDeviceRequest
@@ -1071,48 +1178,53 @@ var file_scs_v1_device_service_proto_goTypes = []any{
 	(*AssignDeviceResponse)(nil),         // 6: scs.v1.AssignDeviceResponse
 	(*RetryDeviceRequest)(nil),           // 7: scs.v1.RetryDeviceRequest
 	(*RetryDeviceResponse)(nil),          // 8: scs.v1.RetryDeviceResponse
-	(*CancelDeviceRequest)(nil),          // 9: scs.v1.CancelDeviceRequest
-	(*CancelDeviceResponse)(nil),         // 10: scs.v1.CancelDeviceResponse
-	(*RevealDevicePasswordRequest)(nil),  // 11: scs.v1.RevealDevicePasswordRequest
-	(*RevealDevicePasswordResponse)(nil), // 12: scs.v1.RevealDevicePasswordResponse
-	(*DevicePassword)(nil),               // 13: scs.v1.DevicePassword
-	(WorkflowState)(0),                   // 14: scs.v1.WorkflowState
-	(WorkflowStatus)(0),                  // 15: scs.v1.WorkflowStatus
-	(*timestamppb.Timestamp)(nil),        // 16: google.protobuf.Timestamp
+	(*PauseDeviceRequest)(nil),           // 9: scs.v1.PauseDeviceRequest
+	(*PauseDeviceResponse)(nil),          // 10: scs.v1.PauseDeviceResponse
+	(*CancelDeviceRequest)(nil),          // 11: scs.v1.CancelDeviceRequest
+	(*CancelDeviceResponse)(nil),         // 12: scs.v1.CancelDeviceResponse
+	(*RevealDevicePasswordRequest)(nil),  // 13: scs.v1.RevealDevicePasswordRequest
+	(*RevealDevicePasswordResponse)(nil), // 14: scs.v1.RevealDevicePasswordResponse
+	(*DevicePassword)(nil),               // 15: scs.v1.DevicePassword
+	(WorkflowState)(0),                   // 16: scs.v1.WorkflowState
+	(WorkflowStatus)(0),                  // 17: scs.v1.WorkflowStatus
+	(*timestamppb.Timestamp)(nil),        // 18: google.protobuf.Timestamp
 }
 var file_scs_v1_device_service_proto_depIdxs = []int32{
-	14, // 0: scs.v1.Device.state:type_name -> scs.v1.WorkflowState
-	15, // 1: scs.v1.Device.status:type_name -> scs.v1.WorkflowStatus
-	16, // 2: scs.v1.Device.since:type_name -> google.protobuf.Timestamp
-	16, // 3: scs.v1.Device.next_attempt_time:type_name -> google.protobuf.Timestamp
-	16, // 4: scs.v1.Device.certificate_not_after:type_name -> google.protobuf.Timestamp
-	16, // 5: scs.v1.Device.create_time:type_name -> google.protobuf.Timestamp
-	16, // 6: scs.v1.Device.last_hello_time:type_name -> google.protobuf.Timestamp
+	16, // 0: scs.v1.Device.state:type_name -> scs.v1.WorkflowState
+	17, // 1: scs.v1.Device.status:type_name -> scs.v1.WorkflowStatus
+	18, // 2: scs.v1.Device.since:type_name -> google.protobuf.Timestamp
+	18, // 3: scs.v1.Device.next_attempt_time:type_name -> google.protobuf.Timestamp
+	18, // 4: scs.v1.Device.certificate_not_after:type_name -> google.protobuf.Timestamp
+	18, // 5: scs.v1.Device.create_time:type_name -> google.protobuf.Timestamp
+	18, // 6: scs.v1.Device.last_hello_time:type_name -> google.protobuf.Timestamp
 	0,  // 7: scs.v1.GetDeviceResponse.device:type_name -> scs.v1.Device
-	14, // 8: scs.v1.ListDevicesRequest.state:type_name -> scs.v1.WorkflowState
-	15, // 9: scs.v1.ListDevicesRequest.status:type_name -> scs.v1.WorkflowStatus
+	16, // 8: scs.v1.ListDevicesRequest.state:type_name -> scs.v1.WorkflowState
+	17, // 9: scs.v1.ListDevicesRequest.status:type_name -> scs.v1.WorkflowStatus
 	0,  // 10: scs.v1.ListDevicesResponse.devices:type_name -> scs.v1.Device
 	0,  // 11: scs.v1.AssignDeviceResponse.device:type_name -> scs.v1.Device
 	0,  // 12: scs.v1.RetryDeviceResponse.device:type_name -> scs.v1.Device
-	0,  // 13: scs.v1.CancelDeviceResponse.device:type_name -> scs.v1.Device
-	13, // 14: scs.v1.RevealDevicePasswordResponse.passwords:type_name -> scs.v1.DevicePassword
-	1,  // 15: scs.v1.DeviceService.GetDevice:input_type -> scs.v1.GetDeviceRequest
-	3,  // 16: scs.v1.DeviceService.ListDevices:input_type -> scs.v1.ListDevicesRequest
-	5,  // 17: scs.v1.DeviceService.AssignDevice:input_type -> scs.v1.AssignDeviceRequest
-	7,  // 18: scs.v1.DeviceService.RetryDevice:input_type -> scs.v1.RetryDeviceRequest
-	9,  // 19: scs.v1.DeviceService.CancelDevice:input_type -> scs.v1.CancelDeviceRequest
-	11, // 20: scs.v1.DeviceService.RevealDevicePassword:input_type -> scs.v1.RevealDevicePasswordRequest
-	2,  // 21: scs.v1.DeviceService.GetDevice:output_type -> scs.v1.GetDeviceResponse
-	4,  // 22: scs.v1.DeviceService.ListDevices:output_type -> scs.v1.ListDevicesResponse
-	6,  // 23: scs.v1.DeviceService.AssignDevice:output_type -> scs.v1.AssignDeviceResponse
-	8,  // 24: scs.v1.DeviceService.RetryDevice:output_type -> scs.v1.RetryDeviceResponse
-	10, // 25: scs.v1.DeviceService.CancelDevice:output_type -> scs.v1.CancelDeviceResponse
-	12, // 26: scs.v1.DeviceService.RevealDevicePassword:output_type -> scs.v1.RevealDevicePasswordResponse
-	21, // [21:27] is the sub-list for method output_type
-	15, // [15:21] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	0,  // 13: scs.v1.PauseDeviceResponse.device:type_name -> scs.v1.Device
+	0,  // 14: scs.v1.CancelDeviceResponse.device:type_name -> scs.v1.Device
+	15, // 15: scs.v1.RevealDevicePasswordResponse.passwords:type_name -> scs.v1.DevicePassword
+	1,  // 16: scs.v1.DeviceService.GetDevice:input_type -> scs.v1.GetDeviceRequest
+	3,  // 17: scs.v1.DeviceService.ListDevices:input_type -> scs.v1.ListDevicesRequest
+	5,  // 18: scs.v1.DeviceService.AssignDevice:input_type -> scs.v1.AssignDeviceRequest
+	7,  // 19: scs.v1.DeviceService.RetryDevice:input_type -> scs.v1.RetryDeviceRequest
+	9,  // 20: scs.v1.DeviceService.PauseDevice:input_type -> scs.v1.PauseDeviceRequest
+	11, // 21: scs.v1.DeviceService.CancelDevice:input_type -> scs.v1.CancelDeviceRequest
+	13, // 22: scs.v1.DeviceService.RevealDevicePassword:input_type -> scs.v1.RevealDevicePasswordRequest
+	2,  // 23: scs.v1.DeviceService.GetDevice:output_type -> scs.v1.GetDeviceResponse
+	4,  // 24: scs.v1.DeviceService.ListDevices:output_type -> scs.v1.ListDevicesResponse
+	6,  // 25: scs.v1.DeviceService.AssignDevice:output_type -> scs.v1.AssignDeviceResponse
+	8,  // 26: scs.v1.DeviceService.RetryDevice:output_type -> scs.v1.RetryDeviceResponse
+	10, // 27: scs.v1.DeviceService.PauseDevice:output_type -> scs.v1.PauseDeviceResponse
+	12, // 28: scs.v1.DeviceService.CancelDevice:output_type -> scs.v1.CancelDeviceResponse
+	14, // 29: scs.v1.DeviceService.RevealDevicePassword:output_type -> scs.v1.RevealDevicePasswordResponse
+	23, // [23:30] is the sub-list for method output_type
+	16, // [16:23] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_scs_v1_device_service_proto_init() }
@@ -1127,7 +1239,7 @@ func file_scs_v1_device_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_scs_v1_device_service_proto_rawDesc), len(file_scs_v1_device_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   14,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -23,6 +23,7 @@ const (
 	DeviceService_ListDevices_FullMethodName          = "/scs.v1.DeviceService/ListDevices"
 	DeviceService_AssignDevice_FullMethodName         = "/scs.v1.DeviceService/AssignDevice"
 	DeviceService_RetryDevice_FullMethodName          = "/scs.v1.DeviceService/RetryDevice"
+	DeviceService_PauseDevice_FullMethodName          = "/scs.v1.DeviceService/PauseDevice"
 	DeviceService_CancelDevice_FullMethodName         = "/scs.v1.DeviceService/CancelDevice"
 	DeviceService_RevealDevicePassword_FullMethodName = "/scs.v1.DeviceService/RevealDevicePassword"
 )
@@ -43,6 +44,8 @@ type DeviceServiceClient interface {
 	AssignDevice(ctx context.Context, in *AssignDeviceRequest, opts ...grpc.CallOption) (*AssignDeviceResponse, error)
 	// RetryDevice puts a failed or waiting workflow of the device back to work.
 	RetryDevice(ctx context.Context, in *RetryDeviceRequest, opts ...grpc.CallOption) (*RetryDeviceResponse, error)
+	// PauseDevice holds the running workflow of the device back until RetryDevice.
+	PauseDevice(ctx context.Context, in *PauseDeviceRequest, opts ...grpc.CallOption) (*PauseDeviceResponse, error)
 	// CancelDevice ends the running workflow of the device; the device stays as
 	// its last step left it.
 	CancelDevice(ctx context.Context, in *CancelDeviceRequest, opts ...grpc.CallOption) (*CancelDeviceResponse, error)
@@ -99,6 +102,16 @@ func (c *deviceServiceClient) RetryDevice(ctx context.Context, in *RetryDeviceRe
 	return out, nil
 }
 
+func (c *deviceServiceClient) PauseDevice(ctx context.Context, in *PauseDeviceRequest, opts ...grpc.CallOption) (*PauseDeviceResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PauseDeviceResponse)
+	err := c.cc.Invoke(ctx, DeviceService_PauseDevice_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *deviceServiceClient) CancelDevice(ctx context.Context, in *CancelDeviceRequest, opts ...grpc.CallOption) (*CancelDeviceResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(CancelDeviceResponse)
@@ -135,6 +148,8 @@ type DeviceServiceServer interface {
 	AssignDevice(context.Context, *AssignDeviceRequest) (*AssignDeviceResponse, error)
 	// RetryDevice puts a failed or waiting workflow of the device back to work.
 	RetryDevice(context.Context, *RetryDeviceRequest) (*RetryDeviceResponse, error)
+	// PauseDevice holds the running workflow of the device back until RetryDevice.
+	PauseDevice(context.Context, *PauseDeviceRequest) (*PauseDeviceResponse, error)
 	// CancelDevice ends the running workflow of the device; the device stays as
 	// its last step left it.
 	CancelDevice(context.Context, *CancelDeviceRequest) (*CancelDeviceResponse, error)
@@ -162,6 +177,9 @@ func (UnimplementedDeviceServiceServer) AssignDevice(context.Context, *AssignDev
 }
 func (UnimplementedDeviceServiceServer) RetryDevice(context.Context, *RetryDeviceRequest) (*RetryDeviceResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RetryDevice not implemented")
+}
+func (UnimplementedDeviceServiceServer) PauseDevice(context.Context, *PauseDeviceRequest) (*PauseDeviceResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method PauseDevice not implemented")
 }
 func (UnimplementedDeviceServiceServer) CancelDevice(context.Context, *CancelDeviceRequest) (*CancelDeviceResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CancelDevice not implemented")
@@ -262,6 +280,24 @@ func _DeviceService_RetryDevice_Handler(srv interface{}, ctx context.Context, de
 	return interceptor(ctx, in, info, handler)
 }
 
+func _DeviceService_PauseDevice_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PauseDeviceRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(DeviceServiceServer).PauseDevice(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: DeviceService_PauseDevice_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(DeviceServiceServer).PauseDevice(ctx, req.(*PauseDeviceRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _DeviceService_CancelDevice_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(CancelDeviceRequest)
 	if err := dec(in); err != nil {
@@ -320,6 +356,10 @@ var DeviceService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "RetryDevice",
 			Handler:    _DeviceService_RetryDevice_Handler,
+		},
+		{
+			MethodName: "PauseDevice",
+			Handler:    _DeviceService_PauseDevice_Handler,
 		},
 		{
 			MethodName: "CancelDevice",

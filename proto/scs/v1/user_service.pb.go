@@ -25,7 +25,8 @@ const (
 // User is a person or a program that may call this API.
 type User struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The name, unique: 1 to 64 characters of a-z A-Z 0-9 . _ @ and -.
+	// The name, unique: 1 to 64 characters of a-z 0-9 . - _ + and @, a letter or
+	// digit first and last.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// What the user may do.
 	Role Role `protobuf:"varint,2,opt,name=role,proto3,enum=scs.v1.Role" json:"role,omitempty"`
