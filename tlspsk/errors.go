@@ -17,11 +17,11 @@ var (
 // alert told of it, with the AlertError.
 var (
 	// ErrKeyMismatch is returned, on either end, when identity and suite are agreed
-	// but the keys differ.
+	// but the keys differ. Servers that hide which identities they know, GnuTLS
+	// among them, answer an unknown one in this way too.
 	ErrKeyMismatch = errors.New("the PPS does not match")
 	// ErrUnknownIdentity is returned, on either end, when the server has no key for
-	// the identity. GetKey returns it too. A server may hide it behind the alert of
-	// a wrong key (RFC 4279 section 2).
+	// the identity. GetKey returns it too.
 	ErrUnknownIdentity = errors.New("the PID is unknown")
 	// ErrRefused is returned to a client when the server gives up at the moment it
 	// checks identity and key, by closing or by an alert that does not say why: PID
