@@ -40,7 +40,7 @@ const (
 )
 
 var (
-	callLine   = regexp.MustCompile(`^(\d+) +(\w+)\((\d+)<((?:[^>]|->)*)>(.*)$`)
+	callLine   = regexp.MustCompile(`^(\d+) +(\w+)\((\d+)<((?:->|[^>])*)>(.*)$`)
 	resumeLine = regexp.MustCompile(`^(\d+) +<\.\.\. (\w+) resumed>`)
 	tcpPeer    = regexp.MustCompile(`^TCP(?:v6)?:\[.*->(.*)\]$`)
 )
