@@ -2,10 +2,17 @@ package wsman
 
 import (
 	"context"
+	"crypto/rand"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
 	"time"
+
+	"github.com/hashicorp/go-retryablehttp"
 
 	"github.com/amtscs/amtscs/amt"
 )
@@ -16,7 +23,8 @@ type Config struct {
 	// Address is the host:port of the Host header.
 	Address string
 	// Dial returns a connection on which HTTP can be spoken at once: TLS, if any,
-	// is done. It is called again whenever the device has closed the last one.
+	// is done. It is called again whenever the device has closed the last one. Its
+	// errors are wrapped; those of a connection refused or timed out are retried.
 	Dial func(ctx context.Context) (net.Conn, error)
 	// User and Password log in by HTTP digest; User defaults to amt.AdminUser.
 	User     string
@@ -38,21 +46,22 @@ type Config struct {
 	// PSKForm is how SetTLSPSK writes PID and PPS; 0 means PSKBase64. Unverified.
 	PSKForm PSKForm
 
-	// Log gets call name, duration and outcome at debug level, never a body.
+	// Log gets call name, duration and outcome at debug level, never a body. Nil
+	// logs nothing.
 	Log *slog.Logger
 	// Hooks are called as things happen.
 	Hooks Hooks
 	// Rand draws cnonces and message ids; nil means crypto/rand.
 	Rand io.Reader
-	// Now is the clock of log lines and IdleLimit; nil means time.Now.
+	// Now is the clock of durations and IdleLimit; nil means time.Now.
 	Now func() time.Time
 }
 
 // Hooks count what a client does. Nil functions are skipped. They are called on
-// the goroutine of the call and must not call the client.
+// the goroutine of a call and must not call the client.
 type Hooks struct {
 	// Request is called for each HTTP request that is not answered by 401, with
-	// the call's name, its duration and its error.
+	// the call's name, its duration and its transport error.
 	Request func(call string, took time.Duration, err error)
 	// Challenge is called for each 401.
 	Challenge func()
@@ -71,36 +80,165 @@ type Stats struct {
 	BytesOut    int64
 }
 
-// PSKForm is the form of PID and PPS in SetTLSPSK.
-type PSKForm uint8
-
-// The forms; unverified, see Config.PSKForm.
+// Defaults of Config.
 const (
-	PSKBase64 PSKForm = 1 // base64 of the ASCII octets (octet string parameters)
-	PSKPlain  PSKForm = 2 // the characters as text
+	defaultRetryMax     = 3
+	defaultRetryWaitMin = 500 * time.Millisecond
+	defaultRetryWaitMax = 5 * time.Second
+	defaultTimeout      = 90 * time.Second
+	defaultIdleLimit    = 10 * time.Second
+	defaultMaxReply     = 1 << 20
 )
 
 // Client speaks to one device over one connection at a time. Its methods may be
-// called from several goroutines; calls are done one after the other.
-type Client struct{ cfg Config }
+// called from several goroutines; calls are done one after the other, and wait
+// for their turn no longer than their context. Close it after use.
+type Client struct {
+	cfg   Config
+	base  *http.Transport
+	retry *retryablehttp.Client
+	turn  chan struct{} // holds one token; whoever has it is the call under way
+	life  context.Context
+	end   context.CancelCauseFunc
+	prefx [12]byte // of message ids
+
+	// Used only by the call that has the turn.
+	login    login
+	lastID   uint32
+	rejected bool      // credentials were refused: send nothing
+	spoke    bool      // an envelope came from this device
+	lastUse  time.Time // end of the last call
+
+	mu     sync.Mutex // Protects realm, server and fresh.
+	realm  string
+	server string
+	fresh  *credentials // set by SetCredentials, taken by the next call
+
+	ioFailed atomic.Bool // a read or write of a connection failed since the request began
+
+	requests, challenges, connections, in, out atomic.Int64
+}
+
+type credentials struct {
+	user     string
+	password amt.Secret
+}
 
 // New checks c and returns a client. It does not dial.
-func New(c Config) (*Client, error) { panic("not yet") }
+func New(c Config) (*Client, error) {
+	if c.Dial == nil || c.Address == "" {
+		return nil, fmt.Errorf("%w: Config needs Address and Dial", ErrArgument)
+	}
+	if _, _, err := net.SplitHostPort(c.Address); err != nil {
+		return nil, fmt.Errorf("%w: address: %w", ErrArgument, err)
+	}
+	if c.PSKForm > PSKPlain {
+		return nil, fmt.Errorf("%w: PSKForm %d", ErrArgument, c.PSKForm)
+	}
+	c = c.withDefaults()
+	cl := &Client{cfg: c, turn: make(chan struct{}, 1), login: login{user: c.User, password: c.Password}}
+	if _, err := io.ReadFull(c.Rand, cl.prefx[:]); err != nil {
+		return nil, fmt.Errorf("drawing message ids: %w", err)
+	}
+	cl.life, cl.end = context.WithCancelCause(context.Background())
+	cl.base = cl.newTransport()
+	cl.retry = &retryablehttp.Client{
+		HTTPClient: &http.Client{
+			Transport:     &loginTransport{c: cl},
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+		RetryMax:     c.RetryMax,
+		RetryWaitMin: c.RetryWaitMin,
+		RetryWaitMax: c.RetryWaitMax,
+		CheckRetry:   checkRetry,
+		Backoff:      backoff,
+		ErrorHandler: retryablehttp.PassthroughErrorHandler,
+	}
+	return cl, nil
+}
 
-// SetCredentials replaces the login for the calls that follow. The nonce at
-// hand is kept, so that the next call carries the new credentials and proves
-// them; after ErrUnauthorized it also allows calls again.
-func (c *Client) SetCredentials(user string, password amt.Secret) { panic("not yet") }
+// withDefaults fills in what is zero.
+func (c Config) withDefaults() Config {
+	def := func(d *time.Duration, v time.Duration) {
+		if *d <= 0 {
+			*d = v
+		}
+	}
+	if c.User == "" {
+		c.User = amt.AdminUser
+	}
+	switch {
+	case c.RetryMax == 0:
+		c.RetryMax = defaultRetryMax
+	case c.RetryMax < 0:
+		c.RetryMax = 0
+	}
+	def(&c.RetryWaitMin, defaultRetryWaitMin)
+	def(&c.RetryWaitMax, defaultRetryWaitMax)
+	def(&c.Timeout, defaultTimeout)
+	def(&c.IdleLimit, defaultIdleLimit)
+	if c.MaxReply <= 0 {
+		c.MaxReply = defaultMaxReply
+	}
+	if c.PSKForm == 0 {
+		c.PSKForm = PSKBase64
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Rand == nil {
+		c.Rand = rand.Reader
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return c
+}
+
+// SetCredentials replaces the login for the calls that follow. The nonce at hand
+// is kept, so that the next call carries the new credentials and proves them;
+// after ErrUnauthorized it also allows calls again.
+func (c *Client) SetCredentials(user string, password amt.Secret) {
+	if user == "" {
+		user = amt.AdminUser
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.fresh = &credentials{user, password}
+}
 
 // Realm is the digest realm of the device's last challenge, "" before the first.
-func (c *Client) Realm() string { panic("not yet") }
+func (c *Client) Realm() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.realm
+}
 
 // Server is the Server header of the device's last answer, such as
 // "Intel(R) Active Management Technology 11.8.50.3425".
-func (c *Client) Server() string { panic("not yet") }
+func (c *Client) Server() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.server
+}
 
 // Stats returns the counts so far.
-func (c *Client) Stats() Stats { panic("not yet") }
+func (c *Client) Stats() Stats {
+	return Stats{c.requests.Load(), c.challenges.Load(), c.connections.Load(), c.in.Load(), c.out.Load()}
+}
 
-// Close ends the connection and the calls under way. It may be called twice.
-func (c *Client) Close() error { panic("not yet") }
+// String names the device, so that a client may stand in a log line.
+func (c *Client) String() string { return "wsman client of " + c.cfg.Address }
+
+// GoString is String: a client holds secrets.
+func (c *Client) GoString() string { return c.String() }
+
+// Close ends the calls under way with ErrClosed, waits for them, and closes the
+// connection. It may be called twice.
+func (c *Client) Close() error {
+	c.end(ErrClosed)
+	c.turn <- struct{}{}
+	c.base.CloseIdleConnections()
+	<-c.turn
+	return nil
+}
