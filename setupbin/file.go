@@ -14,6 +14,9 @@ type File struct {
 	Trailing Raw // bytes behind the last record
 }
 
+// Format implements fmt.Formatter for every verb: the header's line.
+func (f File) Format(s fmt.State, _ rune) { fmt.Fprint(s, f.Header.String()) }
+
 // Parse reads a whole file. Every byte is kept: AppendBinary gives b again.
 // Errors are *FormatError, the first one found.
 func Parse(b []byte) (*File, error) {

@@ -70,6 +70,9 @@ type Entry struct {
 // ID names the entry as in "2/1".
 func (e Entry) ID() string { return fmt.Sprintf("%d/%d", e.Module, e.Variable) }
 
+// Format implements fmt.Formatter for every verb: number, name and length.
+func (e Entry) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "%s %v", e.Describe(), e.Value) }
+
 // size is the entry's length in a record.
 func (e Entry) size() int { return entryHeaderLen + (len(e.Value)+3)&^3 }
 
@@ -121,6 +124,18 @@ func (r *Record) Size() int {
 	}
 	return n
 }
+
+// Format implements fmt.Formatter for every verb: number, flags and the entries
+// without their values.
+func (r Record) Format(f fmt.State, _ rune) {
+	fmt.Fprintf(f, "record %d (type %d, flags %d): %v", r.Number, r.Type, r.Flags, r.Entries)
+	if len(r.Rest) > 0 {
+		fmt.Fprintf(f, " and %v", r.Rest)
+	}
+}
+
+// LogValue implements slog.LogValuer.
+func (r Record) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(r)) }
 
 // parseRecord reads a record of len(b) bytes that stands at offset in its file.
 // It may unscramble b in place. When only the entries are damaged, the record
