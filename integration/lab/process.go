@@ -33,8 +33,9 @@ func start(bin, dir, name string, wrap, env, args []string) (*Process, error) {
 	line := append(append(append([]string(nil), wrap...), filepath.Join(bin, name)), args...)
 	cmd := exec.Command(line[0], line[1:]...)
 	cmd.Stdout, cmd.Stderr, cmd.Env = log, log, append(os.Environ(), env...)
-	// The programs must not outlive a run that was killed.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	// A group of its own, so that Kill reaches a program behind a wrapper too; and
+	// the programs must not outlive a run that was killed.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
@@ -63,7 +64,7 @@ func (p *Process) Log() string {
 
 // Kill ends the program as a power switch would, and waits.
 func (p *Process) Kill() {
-	_ = p.cmd.Process.Kill()
+	_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
 	<-p.done
 }
 
