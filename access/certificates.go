@@ -113,4 +113,3 @@ func (s *Store) Lookup(r kv.Reader, serial amt.Serial) (User, error) {
 	}
 	return u, nil
 }
-

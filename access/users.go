@@ -174,4 +174,3 @@ func (s *Store) keepAdmin(r kv.Reader, was bool) error {
 	}
 	return nil
 }
-

@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"crypto/rand"
 	"crypto/rsa"
-	"crypto/sha1"
+	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
@@ -138,7 +138,7 @@ func makeAuthority(opts Options, i Issuer, now time.Time, parent *anchor, shape 
 // authorityName ends in some digits of the key, so that two installations in
 // one trust store can be told apart by people and by firmware that goes by name.
 func authorityName(opts Options, i Issuer, key *rsa.PrivateKey) pkix.Name {
-	sum := sha1.Sum(x509.MarshalPKCS1PublicKey(&key.PublicKey))
+	sum := sha256.Sum256(x509.MarshalPKCS1PublicKey(&key.PublicKey))
 	name := pkix.Name{CommonName: fmt.Sprintf("%s %v CA %s", opts.Name, i, hex.EncodeToString(sum[:4]))}
 	if opts.Organization != "" {
 		name.Organization = []string{opts.Organization}
@@ -146,6 +146,7 @@ func authorityName(opts Options, i Issuer, key *rsa.PrivateKey) pkix.Name {
 	return name
 }
 
+// sealAuthorities takes the root first.
 func sealAuthorities(sealer Sealer, now time.Time, made ...*anchor) ([]*scsstorev1.CaAuthority, error) {
 	var list []*scsstorev1.CaAuthority
 	for _, m := range made {
@@ -153,7 +154,7 @@ func sealAuthorities(sealer Sealer, now time.Time, made ...*anchor) ([]*scsstore
 		if err != nil {
 			return nil, err
 		}
-		sealed, err := sealer.Seal(amt.NewSecret(der), keyIdentity(m.issuer))
+		sealed, err := sealer.Seal(amt.NewSecret(der), keyIdentity(m.issuer, made[0].cert.Raw, m.cert.Raw))
 		clear(der)
 		if err != nil {
 			return nil, fmt.Errorf("sealing the key of %v: %w", m.issuer, err)
@@ -168,8 +169,12 @@ func sealAuthorities(sealer Sealer, now time.Time, made ...*anchor) ([]*scsstore
 	return list, nil
 }
 
-// keyIdentity is what the sealed key of an authority is bound to.
-func keyIdentity(i Issuer) string { return "ca/" + i.String() + "/key" }
+// keyIdentity is what the sealed key of an authority is bound to: its own
+// certificate and the root's, so that neither can be exchanged in the store.
+func keyIdentity(i Issuer, root, cert []byte) string {
+	sum := sha256.Sum256(append(append([]byte(nil), root...), cert...))
+	return fmt.Sprintf("ca/%v/key/%x", i, sum)
+}
 
 // openAuthority opens an intermediate's key and checks it against its
 // certificate, and the certificate against the root.
@@ -182,7 +187,7 @@ func openAuthority(m *scsstorev1.CaAuthority, root *x509.Certificate, sealer Sea
 	if err := a.cert.CheckSignatureFrom(root); err != nil {
 		return nil, fmt.Errorf("%w: its certificate and the root: %w", ErrDamaged, err)
 	}
-	secret, err := sealer.Open(m.SealedKey, keyIdentity(a.issuer))
+	secret, err := sealer.Open(m.SealedKey, keyIdentity(a.issuer, root.Raw, a.cert.Raw))
 	if err != nil {
 		return nil, fmt.Errorf("opening its key: %w", err)
 	}

@@ -17,11 +17,15 @@ import (
 	"github.com/amtscs/amtscs/kv"
 )
 
-// finishTime bounds transaction 2 when the caller has gone.
-const finishTime = 5 * time.Second
+// finishTime bounds steps 3 to 5.
+const finishTime = 10 * time.Second
+
+// serialTries bounds the draws of one issue: a second one means that the
+// random source is broken.
+const serialTries = 4
 
 // errTaken is returned by a transaction 1 whose serial exists.
-var errTaken = errors.New("serial taken")
+var errTaken = errors.New("the random source repeats itself")
 
 // issue goes the steps of the package comment.
 func (a *Authority) issue(ctx context.Context, o *order) (*x509.Certificate, error) {
@@ -37,6 +41,10 @@ func (a *Authority) issue(ctx context.Context, o *order) (*x509.Certificate, err
 	if known != nil {
 		return known, nil
 	}
+	// From here on a caller that goes away no longer stops us: only a crash leaves
+	// the serial unfinished, and the caller's next call finds the certificate.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTime)
+	defer cancel()
 	// Step 3.
 	cert, err := s.sign(ctx, a.carrier, o)
 	if err != nil {
@@ -46,9 +54,7 @@ func (a *Authority) issue(ctx context.Context, o *order) (*x509.Certificate, err
 	if err := a.verify(cert, o, s); err != nil {
 		return nil, fmt.Errorf("certificate %v of %v %s: %w", o.serial, o.purpose, o.holder, err)
 	}
-	// Step 5, even when the caller has gone: then its next call finds the certificate.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTime)
-	defer cancel()
+	// Step 5.
 	if err := a.finish(ctx, o, cert); err != nil {
 		return nil, fmt.Errorf("storing certificate %v of %v %s: %w", o.serial, o.purpose, o.holder, err)
 	}
@@ -90,7 +96,7 @@ func (a *Authority) begin(ctx context.Context, o *order, s *signer) (*x509.Certi
 	if err := a.schedule(o, s); err != nil {
 		return nil, err
 	}
-	for {
+	for range serialTries {
 		serial, err := drawSerial(a.rand)
 		if err != nil {
 			return nil, err
@@ -115,35 +121,43 @@ func (a *Authority) begin(ctx context.Context, o *order, s *signer) (*x509.Certi
 		}
 		return x509.ParseCertificate(known.Certificate)
 	}
+	return nil, fmt.Errorf("drawing a serial: %w", errTaken)
 }
 
 // drawSerial draws a positive number of 127 bits.
 func drawSerial(rand io.Reader) (amt.Serial, error) {
 	var s amt.Serial
-	for s.IsZero() {
+	for range serialTries {
 		if _, err := io.ReadFull(rand, s[:]); err != nil {
 			return s, fmt.Errorf("drawing a serial: %w", err)
 		}
 		s[0] &= 0x7f
+		if !s.IsZero() {
+			return s, nil
+		}
 	}
-	return s, nil
+	return s, errors.New("drawing a serial: the random source gives zeros")
 }
 
 // admit reads what is known of the order's key and names: an error refuses the
 // order, a record answers it.
 func admit(r kv.Reader, o *order) (*record, error) {
 	var known *record
+	var inUse error
 	err := records.ScanIndex(r, indexKey, kv.IndexKey(keyID(o.spki)), func(_, _ []byte, m *record) error {
 		switch {
 		case m.Revocation != nil && Reason(m.Revocation.Reason) == KeyCompromise:
 			return ErrKeyCompromised
 		case Purpose(m.Purpose) != o.purpose || m.Holder != o.holder:
-			return fmt.Errorf("%w: %v %s", ErrKeyInUse, Purpose(m.Purpose), m.Holder)
+			inUse = fmt.Errorf("%w: %v %s", ErrKeyInUse, Purpose(m.Purpose), m.Holder)
 		case answers(m, o) && (known == nil || m.IssuedAt.AsTime().After(known.IssuedAt.AsTime())):
 			known = m
 		}
 		return nil
 	})
+	if err == nil {
+		err = inUse
+	}
 	if err != nil {
 		return nil, err
 	}

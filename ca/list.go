@@ -157,7 +157,7 @@ func (a *Authority) DeviceCertificates(r kv.Reader, uuid amt.UUID) ([]Certificat
 }
 
 func (a *Authority) holderCertificates(r kv.Reader, p Purpose, holder string) ([]Certificate, error) {
-	return collect(r, indexHolder, kv.IndexKey([]byte(holder)), func(c *Certificate) bool { return c.Purpose == p })
+	return collect(r, indexHolder, kv.IndexKey([]byte(holder)), func(c *Certificate) bool { return c.Purpose == p && c.Holder == holder })
 }
 
 // Find returns the certificates, finished or not, that carry a public key, the

@@ -31,8 +31,9 @@ const (
 // ErrUnknown, ErrReason, and ErrRevoked when it is revoked already, except that
 // a later KeyCompromise takes the place of another reason and keeps the time.
 func (a *Authority) Revoke(tx kv.Tx, serial amt.Serial, rv Revocation) error {
-	if !rv.Reason.known() {
-		return fmt.Errorf("%w: %v", ErrReason, rv.Reason)
+	rv, err := a.checked(rv)
+	if err != nil {
+		return err
 	}
 	m, err := get(tx, serial)
 	if err != nil {
@@ -45,12 +46,13 @@ func (a *Authority) Revoke(tx kv.Tx, serial amt.Serial, rv Revocation) error {
 // holder that is neither revoked nor expired, and says how many: what goes with
 // a user's revocation, or with a device that was stolen.
 func (a *Authority) RevokeHolder(tx kv.Tx, p Purpose, holder string, rv Revocation) (int, error) {
-	if !rv.Reason.known() {
-		return 0, fmt.Errorf("%w: %v", ErrReason, rv.Reason)
+	rv, err := a.checked(rv)
+	if err != nil {
+		return 0, err
 	}
 	var todo []*record
-	err := records.ScanIndex(tx, indexHolder, kv.IndexKey([]byte(holder)), func(_, _ []byte, m *record) error {
-		if Purpose(m.Purpose) == p && m.Revocation == nil && !rv.At.After(m.NotAfter.AsTime()) {
+	err = records.ScanIndex(tx, indexHolder, kv.IndexKey([]byte(holder)), func(_, _ []byte, m *record) error {
+		if Purpose(m.Purpose) == p && m.Holder == holder && m.Revocation == nil && !rv.At.After(m.NotAfter.AsTime()) {
 			todo = append(todo, m)
 		}
 		return nil
@@ -64,6 +66,17 @@ func (a *Authority) RevokeHolder(tx kv.Tx, p Purpose, holder string, rv Revocati
 		}
 	}
 	return len(todo), nil
+}
+
+// checked refuses unknown reasons and sets a time that is missing or to come.
+func (a *Authority) checked(rv Revocation) (Revocation, error) {
+	if !rv.Reason.known() {
+		return rv, fmt.Errorf("%w: %v", ErrReason, rv.Reason)
+	}
+	if now := a.seconds(); rv.At.IsZero() || rv.At.After(now) {
+		rv.At = now
+	}
+	return rv, nil
 }
 
 func revoke(tx kv.Tx, m *record, rv Revocation) error {

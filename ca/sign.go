@@ -112,9 +112,6 @@ func (l leafModifier) Modify(cert *x509.Certificate, _ provisioner.SignOptions) 
 
 // sign lets the embedded authority compose and sign the certificate.
 func (s *signer) sign(ctx context.Context, carrier *x509.CertificateRequest, o *order) (*x509.Certificate, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
 	chain, err := s.embedded.SignWithContext(ctx, carrier, provisioner.SignOptions{}, leafOptions{o}, leafModifier{o})
 	if err != nil {
 		return nil, fmt.Errorf("signing: %w", err)

@@ -151,7 +151,8 @@ type CaAuthority struct {
 	Issuer CaIssuer `protobuf:"varint,1,opt,name=issuer,proto3,enum=scsstore.v1.CaIssuer" json:"issuer,omitempty"`
 	// Its certificate, DER.
 	Certificate []byte `protobuf:"bytes,2,opt,name=certificate,proto3" json:"certificate,omitempty"`
-	// Its private key: PKCS#8 DER, sealed under "ca/<issuer>/key".
+	// Its private key: PKCS#8 DER, sealed under "ca/<issuer>/key/<hex of the SHA-256 of
+	// root and certificate>".
 	SealedKey []byte `protobuf:"bytes,3,opt,name=sealed_key,json=sealedKey,proto3" json:"sealed_key,omitempty"`
 	// When it was made.
 	CreatedAt     *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
