@@ -58,12 +58,14 @@ func (c *Conn) checkHeader(typ uint8, version uint16, length int) error {
 		limit = maxProtected
 	}
 	known := typ >= recordChangeCipherSpec && typ <= recordApplication
+	// A peer that refuses a hello may not have taken up the version in it.
+	early := typ == recordAlert && c.in.protection == nil && version>>8 == 3
 	switch {
 	case c.version == 0 && (!known || version>>8 != 3):
 		return fmt.Errorf("%w: its first bytes are % x", ErrNotTLS, c.in.records.head)
 	case !known:
 		return failf(AlertUnexpectedMessage, "a record of type %d", typ)
-	case c.version != 0 && version != c.version:
+	case c.version != 0 && version != c.version && !early:
 		return failf(AlertProtocolVersion, "a record of version %#04x under %s", version, VersionName(c.version))
 	case length > limit:
 		return failf(AlertRecordOverflow, "a record of %d bytes", length)
