@@ -41,7 +41,7 @@ func (c *Client) RedirectionService(ctx context.Context) (RedirectionService, er
 
 // PutRedirectionService writes r and returns what the device made of it.
 func (c *Client) PutRedirectionService(ctx context.Context, r RedirectionService) (RedirectionService, error) {
-	o, err := c.Put(ctx, r.Object)
+	o, err := c.put(ctx, r.Object)
 	return RedirectionService{o}, firstError(err, func() error { return o.check("EnabledState") })
 }
 
@@ -94,7 +94,7 @@ func (c *Client) OptIn(ctx context.Context) (OptIn, error) {
 
 // PutOptIn writes o and returns what the device made of it.
 func (c *Client) PutOptIn(ctx context.Context, o OptIn) (OptIn, error) {
-	p, err := c.Put(ctx, o.Object)
+	p, err := c.put(ctx, o.Object)
 	return OptIn{p}, firstError(err, func() error { return p.check("OptInRequired") })
 }
 

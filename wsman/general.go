@@ -33,7 +33,7 @@ func (c *Client) GeneralSettings(ctx context.Context) (GeneralSettings, error) {
 
 // PutGeneralSettings writes g and returns what the device made of it.
 func (c *Client) PutGeneralSettings(ctx context.Context, g GeneralSettings) (GeneralSettings, error) {
-	o, err := c.Put(ctx, g.Object)
+	o, err := c.put(ctx, g.Object)
 	if err != nil {
 		return GeneralSettings{}, err
 	}
@@ -81,7 +81,7 @@ func (c *Client) EthernetPort(ctx context.Context, n int) (EthernetPort, error) 
 
 // PutEthernetPort writes p and returns what the device made of it.
 func (c *Client) PutEthernetPort(ctx context.Context, p EthernetPort) (EthernetPort, error) {
-	o, err := c.Put(ctx, p.Object, Instance(p.Value("InstanceID")))
+	o, err := c.put(ctx, p.Object, Instance(p.Value("InstanceID")))
 	if err != nil {
 		return EthernetPort{}, err
 	}

@@ -18,27 +18,40 @@ const (
 // Get reads one instance of class ("AMT_GeneralSettings").
 func (c *Client) Get(ctx context.Context, class string, sel ...Selector) (*Object, error) {
 	q := &request{name: class + ".Get", action: actionGet, resource: ResourceURI(class), selectors: sel, repeat: again}
-	return c.object(ctx, q, class)
+	var o *Object
+	err := c.call(ctx, q, func(r *reply) (err error) {
+		o, err = r.expect(q.name, q.resource, class)
+		return err
+	})
+	return o, err
 }
 
 // Put writes o, the whole object as Get returned it and changed, and returns the
-// object as the device answers it.
+// object as the device answers it: nil for the empty answer that devices give for
+// some classes (recorded for AMT_MPSUsernamePassword).
 func (c *Client) Put(ctx context.Context, o *Object, sel ...Selector) (*Object, error) {
 	if o == nil || o.Space != ResourceURI(o.Name) {
 		return nil, fmt.Errorf("%w: Put of %v, which is no instance of a class", ErrArgument, o)
 	}
 	q := &request{name: o.Name + ".Put", action: actionPut, resource: o.Space, selectors: sel, body: o, repeat: again}
-	return c.object(ctx, q, o.Name)
-}
-
-// object does a call whose reply is an instance of class.
-func (c *Client) object(ctx context.Context, q *request, class string) (*Object, error) {
-	var o *Object
+	var answer *Object
 	err := c.call(ctx, q, func(r *reply) (err error) {
-		o, err = r.expect(q.name, ResourceURI(class), class)
+		if r.body == nil {
+			return nil
+		}
+		answer, err = r.expect(q.name, o.Space, o.Name)
 		return err
 	})
-	return o, err
+	return answer, err
+}
+
+// put is Put for the classes of set-up, which answer with the object.
+func (c *Client) put(ctx context.Context, o *Object, sel ...Selector) (*Object, error) {
+	answer, err := c.Put(ctx, o, sel...)
+	if err == nil && answer == nil {
+		return nil, fmt.Errorf("%s.Put: %w: its body is empty", o.Name, ErrUnexpectedReply)
+	}
+	return answer, err
 }
 
 // Create makes an instance from o and returns its reference.

@@ -174,8 +174,8 @@ func (o *Object) String() string {
 // GoString is the element's name.
 func (o *Object) GoString() string { return o.String() }
 
-// Format prints the element's name in every verb.
-func (o *Object) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(o.String())) }
+// Format prints the element's name in every verb, for values too.
+func (o Object) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(o.String())) }
 
 // attr is an attribute without a namespace.
 func (o *Object) attr(name string) string {

@@ -57,7 +57,7 @@ func (c *Client) PutTLSCredential(ctx context.Context, old TLSCredential, cert H
 			o.Children[i] = certificateReference(cert).element(o.Space, "ElementInContext")
 		}
 	}
-	_, err := c.Put(ctx, o)
+	_, err := c.put(ctx, o)
 	return err
 }
 
@@ -102,7 +102,7 @@ func (c *Client) TLSSettings(ctx context.Context, instance string) (TLSSettings,
 
 // PutTLSSettings writes s and returns what the device answers.
 func (c *Client) PutTLSSettings(ctx context.Context, s TLSSettings) (TLSSettings, error) {
-	o, err := c.Put(ctx, s.Object, Instance(s.InstanceID()))
+	o, err := c.put(ctx, s.Object, Instance(s.InstanceID()))
 	if err != nil {
 		return TLSSettings{}, err
 	}

@@ -21,9 +21,10 @@ const xmlSpace = "http://www.w3.org/XML/1998/namespace"
 
 // decodeXML reads one XML document into a tree. It resolves prefixes itself, so
 // that an undeclared one is an error, and refuses DTDs, processing instructions,
-// mixed content, and whatever is deeper or larger than the bounds.
+// mixed content, and whatever is deeper or larger than the bounds. White space
+// before the declaration is let pass.
 func decodeXML(b []byte) (*Object, error) {
-	b = bytes.TrimPrefix(b, []byte("\xef\xbb\xbf"))
+	b = bytes.TrimLeft(bytes.TrimPrefix(b, []byte("\xef\xbb\xbf")), " \t\r\n")
 	d := &decoder{x: xml.NewDecoder(bytes.NewReader(b))}
 	root, err := d.document()
 	if err != nil {
