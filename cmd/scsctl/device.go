@@ -8,7 +8,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	scsv1 "github.com/amtscs/amtscs/proto/scs/v1"
@@ -16,7 +15,7 @@ import (
 
 func (a *app) device() *cobra.Command {
 	return a.group("device", "PCs, their names, states and passwords",
-		a.deviceList(), a.deviceShow(), a.deviceAssign(), a.deviceRetry(), a.deviceCancel(), a.devicePassword())
+		a.deviceList(), a.deviceShow(), a.deviceAssign(), a.deviceRetry(), a.devicePause(), a.deviceCancel(), a.devicePassword())
 }
 
 func (a *app) deviceList() *cobra.Command {
@@ -165,9 +164,6 @@ func (a *app) eachDevice(ctx context.Context, uuids []string, done string, act f
 		if last != nil && good > 0 {
 			return partly("", "%d of %d devices: %s", good, len(uuids), done)
 		}
-		if _, ok := status.FromError(last); ok {
-			return last
-		}
 		return last
 	})
 }
@@ -189,6 +185,20 @@ func (a *app) deviceRetry() *cobra.Command {
 			})
 		},
 	}
+}
+
+func (a *app) devicePause() *cobra.Command {
+	var reason string
+	c := &cobra.Command{
+		Use: "pause UUID...", Short: "Hold running set-ups back until device retry", Args: uuids,
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.eachDevice(c.Context(), args, "is paused", func(ctx context.Context, client scsv1.DeviceServiceClient, u string) (proto.Message, error) {
+				return client.PauseDevice(ctx, &scsv1.PauseDeviceRequest{Uuid: u, Reason: reason})
+			})
+		},
+	}
+	c.Flags().StringVar(&reason, "reason", "", "why, for the logs")
+	return c
 }
 
 func (a *app) deviceCancel() *cobra.Command {

@@ -1009,10 +1009,12 @@ type DevicePassword struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The user it belongs to; "MEBx" for the MEBx password.
 	User string `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
-	// Whether it is in use, was sent but not confirmed, or was in use before.
+	// "current", "pending" (stored, not proven) or "previous".
 	Version string `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
 	// The password.
-	Password      string `protobuf:"bytes,3,opt,name=password,proto3" json:"password,omitempty"`
+	Password string `protobuf:"bytes,3,opt,name=password,proto3" json:"password,omitempty"`
+	// The device may have this one or another of the same user.
+	Doubtful      bool `protobuf:"varint,4,opt,name=doubtful,proto3" json:"doubtful,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1066,6 +1068,13 @@ func (x *DevicePassword) GetPassword() string {
 		return x.Password
 	}
 	return ""
+}
+
+func (x *DevicePassword) GetDoubtful() bool {
+	if x != nil {
+		return x.Doubtful
+	}
+	return false
 }
 
 var File_scs_v1_device_service_proto protoreflect.FileDescriptor
@@ -1141,11 +1150,12 @@ const file_scs_v1_device_service_proto_rawDesc = "" +
 	"\x04uuid\x18\x01 \x01(\tR\x04uuid\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\"T\n" +
 	"\x1cRevealDevicePasswordResponse\x124\n" +
-	"\tpasswords\x18\x01 \x03(\v2\x16.scs.v1.DevicePasswordR\tpasswords\"_\n" +
+	"\tpasswords\x18\x01 \x03(\v2\x16.scs.v1.DevicePasswordR\tpasswords\"{\n" +
 	"\x0eDevicePassword\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x1f\n" +
-	"\bpassword\x18\x03 \x01(\tB\x03\x80\x01\x01R\bpassword2\xa2\x04\n" +
+	"\bpassword\x18\x03 \x01(\tB\x03\x80\x01\x01R\bpassword\x12\x1a\n" +
+	"\bdoubtful\x18\x04 \x01(\bR\bdoubtful2\xa2\x04\n" +
 	"\rDeviceService\x12@\n" +
 	"\tGetDevice\x12\x18.scs.v1.GetDeviceRequest\x1a\x19.scs.v1.GetDeviceResponse\x12F\n" +
 	"\vListDevices\x12\x1a.scs.v1.ListDevicesRequest\x1a\x1b.scs.v1.ListDevicesResponse\x12I\n" +

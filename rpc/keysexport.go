@@ -1,0 +1,111 @@
+package rpc
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/amtscs/amtscs/amt"
+	"github.com/amtscs/amtscs/keystore"
+	"github.com/amtscs/amtscs/kv"
+	scsv1 "github.com/amtscs/amtscs/proto/scs/v1"
+)
+
+// exportPart is how many pairs go into one message.
+const exportPart = 500
+
+// ExportBatch implements scsv1.KeyServiceServer. The intention and its audit
+// entry are one transaction, before the first secret leaves.
+func (s *keyService) ExportBatch(req *scsv1.ExportBatchRequest, stream grpc.ServerStreamingServer[scsv1.ExportBatchResponse]) error {
+	ctx := stream.Context()
+	of(ctx).describe(req)
+	v := &violations{}
+	v.name("batch", req.GetBatch())
+	v.reason(req.GetReason())
+	if err := v.err(); err != nil {
+		return err
+	}
+	var ex keystore.Export
+	err := s.cfg.Store.Update(ctx, func(tx kv.Tx) error {
+		var err error
+		if ex, err = s.cfg.Keys.BeginExport(tx, req.GetBatch(), req.GetAgain(), s.move(ctx)); err != nil {
+			return err
+		}
+		return s.done(ctx, tx)
+	})
+	if err != nil {
+		return err
+	}
+	if err := s.sendExport(ctx, ex.ID, stream); err != nil {
+		s.abandon(ctx, ex.ID)
+		return err
+	}
+	return nil
+}
+
+// sendExport streams the pairs of an export; at least one message, so that the
+// caller knows the export's identity.
+func (s *keyService) sendExport(ctx context.Context, id uint64, stream grpc.ServerStreamingServer[scsv1.ExportBatchResponse]) error {
+	for first := true; ; first = false {
+		if err := s.stopped(ctx); err != nil {
+			return err
+		}
+		var pairs []keystore.Exported
+		err := s.cfg.Store.Update(ctx, func(tx kv.Tx) error {
+			var err error
+			pairs, err = s.cfg.Keys.ExportNext(tx, id, exportPart)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		if len(pairs) > 0 || first {
+			m := &scsv1.ExportBatchResponse{ExportId: strconv.FormatUint(id, 10), Keys: each(pairs, exportedMessage)}
+			if err := stream.Send(m); err != nil {
+				return err
+			}
+		}
+		if len(pairs) == 0 {
+			return nil
+		}
+	}
+}
+
+func exportedMessage(e keystore.Exported) *scsv1.ExportedKey {
+	return &scsv1.ExportedKey{
+		Pid: e.PID.String(), Pps: amt.RevealPPS(e.Secrets.PPS),
+		CurrentPassword: string(e.Secrets.CurrentPassword.Reveal()), NewPassword: string(e.Secrets.NewPassword.Reveal()),
+	}
+}
+
+// abandon ends an export whose stream broke: a caller that got a part only keeps
+// no file of it.
+func (s *keyService) abandon(ctx context.Context, id uint64) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if _, err := s.cfg.Keys.FinishExport(ctx, s.cfg.Store, id, false, s.move(ctx)); err != nil {
+		s.cfg.Log.Warn("an export that broke off stays unfinished", "export", id, "error", err)
+	}
+}
+
+// FinishExport implements scsv1.KeyServiceServer.
+func (s *keyService) FinishExport(ctx context.Context, req *scsv1.FinishExportRequest) (*scsv1.FinishExportResponse, error) {
+	id, err := strconv.ParseUint(req.GetExportId(), 10, 64)
+	if err != nil {
+		v := &violations{}
+		v.add("export_id", "not one that ExportBatch gave")
+		return nil, v.err()
+	}
+	of(ctx).reason = fmt.Sprintf("written: %t", req.GetWritten())
+	n, err := s.cfg.Keys.FinishExport(ctx, s.cfg.Store, id, req.GetWritten(), s.move(ctx))
+	if err != nil {
+		return nil, err
+	}
+	if err := s.cfg.Store.Update(ctx, func(tx kv.Tx) error { return s.done(ctx, tx) }); err != nil {
+		return nil, err
+	}
+	return &scsv1.FinishExportResponse{Exported: int64(n)}, nil
+}

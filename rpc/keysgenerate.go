@@ -1,0 +1,101 @@
+package rpc
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+
+	"github.com/amtscs/amtscs/amt"
+	"github.com/amtscs/amtscs/keystore"
+	"github.com/amtscs/amtscs/kv"
+	scsv1 "github.com/amtscs/amtscs/proto/scs/v1"
+)
+
+// Bounds of GenerateKeys.
+const (
+	maxGenerate = 100_000
+	// passwordLen gives about 92 bits and can be typed.
+	passwordLen = 16
+)
+
+// GenerateKeys implements scsv1.KeyServiceServer. The request_id is stored in
+// the transaction that makes the pairs visible.
+func (s *keyService) GenerateKeys(ctx context.Context, req *scsv1.GenerateKeysRequest) (*scsv1.GenerateKeysResponse, error) {
+	fixed := amt.NewSecretString(req.GetMebxPassword())
+	v := &violations{}
+	v.requestID("request_id", req.GetRequestId())
+	v.name("batch", req.GetBatch())
+	v.between("count", int64(req.GetCount()), 1, maxGenerate)
+	v.text("profile", req.GetProfile(), maxText)
+	if !fixed.IsZero() {
+		if err := amt.CheckPassword(fixed); err != nil {
+			v.add("mebx_password", "%v", err)
+		}
+	}
+	if err := v.err(); err != nil {
+		return nil, err
+	}
+	asked := sha256.Sum256(fmt.Appendf(nil, "%q %d %q %t", req.GetBatch(), req.GetCount(), req.GetProfile(), fixed.IsZero()))
+	r := request{id: req.GetRequestId(), asked: asked[:], object: req.GetBatch()}
+	made, err := s.generate(ctx, req, fixed, r)
+	if err != nil {
+		return nil, err
+	}
+	b, err := s.batch(ctx, req.GetBatch())
+	return &scsv1.GenerateKeysResponse{Batch: b, Added: made}, err
+}
+
+func (s *keyService) generate(ctx context.Context, req *scsv1.GenerateKeysRequest, fixed amt.Secret, r request) (int64, error) {
+	if made, ok, err := s.carriedOut(ctx, r); ok || err != nil {
+		return made, err
+	}
+	im := keystore.Import{
+		Batch: keystore.Batch{Name: req.GetBatch(), Profile: req.GetProfile(), Source: "generated", Model: amt.USBKey},
+		Move:  s.move(ctx),
+	}
+	if err := s.checkBatch(ctx, im.Batch); err != nil {
+		return 0, err
+	}
+	im.Finish = func(tx kv.Tx, report keystore.AddReport) error {
+		r.made = int64(report.Added)
+		if err := s.carry(ctx, tx, r); err != nil {
+			return err
+		}
+		return s.done(ctx, tx)
+	}
+	password := func() (amt.Secret, error) {
+		if !fixed.IsZero() {
+			return fixed, nil
+		}
+		return amt.DrawPassword(s.cfg.Rand, passwordLen)
+	}
+	report, err := s.cfg.Keys.Generate(ctx, s.cfg.Store, im, int(req.GetCount()), password)
+	if errors.Is(err, errCarriedOut) {
+		made, _, err := s.carriedOut(ctx, r)
+		return made, err
+	}
+	return int64(report.Added), err
+}
+
+// checkBatch refuses pairs for a profile that does not exist, and for a batch
+// that exists with another profile or model.
+func (s *keyService) checkBatch(ctx context.Context, want keystore.Batch) error {
+	if want.Profile != "" {
+		if _, err := s.cfg.Engine.Profile(ctx, want.Profile); err != nil {
+			return err
+		}
+	}
+	return s.cfg.Store.View(ctx, func(r kv.Reader) error {
+		b, err := s.cfg.Keys.Batch(r, want.Name)
+		switch {
+		case errors.Is(err, keystore.ErrNoBatch):
+			return nil
+		case err != nil:
+			return err
+		case want.Profile != "" && want.Profile != b.Profile, want.Model != b.Model:
+			return fmt.Errorf("batch %s: %w (%q, %v)", b.Name, errBatchDiffers, b.Profile, b.Model)
+		}
+		return nil
+	})
+}
