@@ -166,10 +166,10 @@ type Page struct {
 // ErrPageToken is returned for a page token that does not belong to the list.
 var ErrPageToken = errors.New("the page token does not belong to this list: begin with the first page")
 
-// Filter selects pairs. State, Batch and UUID are looked up in indexes, UUID
-// before Batch before State. The other fields, and State together with UUID, are
-// compared row by row: a page may be short, even empty, and yet have a token,
-// since a List looks at 1,000 rows and ten times the page's size at most.
+// Filter selects pairs. One index is used: of UUID, else of Batch (with State
+// and Exported), else of State. The other fields are compared row by row: since
+// a List looks at 1,000 rows or ten times the page's size at most, whichever is
+// more, a page may be short, even empty, and yet have a token.
 type Filter struct {
 	State         State     // 0: any
 	Batch         string    // "": any

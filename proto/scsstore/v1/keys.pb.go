@@ -148,6 +148,59 @@ func (KeyModel) EnumDescriptor() ([]byte, []int) {
 	return file_scsstore_v1_keys_proto_rawDescGZIP(), []int{1}
 }
 
+// KeyJobKind says what a job does.
+type KeyJobKind int32
+
+const (
+	// Not a kind.
+	KeyJobKind_KEY_JOB_KIND_UNSPECIFIED KeyJobKind = 0
+	// Brings pairs into the store.
+	KeyJobKind_KEY_JOB_KIND_IMPORT KeyJobKind = 1
+	// Hands pairs out.
+	KeyJobKind_KEY_JOB_KIND_EXPORT KeyJobKind = 2
+)
+
+// Enum value maps for KeyJobKind.
+var (
+	KeyJobKind_name = map[int32]string{
+		0: "KEY_JOB_KIND_UNSPECIFIED",
+		1: "KEY_JOB_KIND_IMPORT",
+		2: "KEY_JOB_KIND_EXPORT",
+	}
+	KeyJobKind_value = map[string]int32{
+		"KEY_JOB_KIND_UNSPECIFIED": 0,
+		"KEY_JOB_KIND_IMPORT":      1,
+		"KEY_JOB_KIND_EXPORT":      2,
+	}
+)
+
+func (x KeyJobKind) Enum() *KeyJobKind {
+	p := new(KeyJobKind)
+	*p = x
+	return p
+}
+
+func (x KeyJobKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (KeyJobKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_scsstore_v1_keys_proto_enumTypes[2].Descriptor()
+}
+
+func (KeyJobKind) Type() protoreflect.EnumType {
+	return &file_scsstore_v1_keys_proto_enumTypes[2]
+}
+
+func (x KeyJobKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use KeyJobKind.Descriptor instead.
+func (KeyJobKind) EnumDescriptor() ([]byte, []int) {
+	return file_scsstore_v1_keys_proto_rawDescGZIP(), []int{2}
+}
+
 // Key is one PID/PPS pair. Table "keys", key: the eight characters of the PID.
 type Key struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -157,33 +210,31 @@ type Key struct {
 	State KeyState `protobuf:"varint,2,opt,name=state,proto3,enum=scsstore.v1.KeyState" json:"state,omitempty"`
 	// It was handed out on a USB key, a sheet or a list.
 	Exported bool `protobuf:"varint,3,opt,name=exported,proto3" json:"exported,omitempty"`
-	// The list it came from marks it as taken by a PC.
-	Used bool `protobuf:"varint,4,opt,name=used,proto3" json:"used,omitempty"`
 	// Name of its batch; empty for a pair drawn for a next set-up without one.
-	Batch string `protobuf:"bytes,5,opt,name=batch,proto3" json:"batch,omitempty"`
+	Batch string `protobuf:"bytes,4,opt,name=batch,proto3" json:"batch,omitempty"`
 	// How it reaches its PC.
-	Model KeyModel `protobuf:"varint,6,opt,name=model,proto3,enum=scsstore.v1.KeyModel" json:"model,omitempty"`
+	Model KeyModel `protobuf:"varint,5,opt,name=model,proto3,enum=scsstore.v1.KeyModel" json:"model,omitempty"`
 	// The holder in the order of the UUID's text; empty when there is none.
-	Uuid []byte `protobuf:"bytes,7,opt,name=uuid,proto3" json:"uuid,omitempty"`
+	Uuid []byte `protobuf:"bytes,6,opt,name=uuid,proto3" json:"uuid,omitempty"`
 	// When it came into the store.
-	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
 	// When it last changed.
-	ChangedAt *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=changed_at,json=changedAt,proto3" json:"changed_at,omitempty"`
+	ChangedAt *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=changed_at,json=changedAt,proto3" json:"changed_at,omitempty"`
 	// The sealed PPS, for the identity "keys/<PID>/pps".
-	Pps []byte `protobuf:"bytes,10,opt,name=pps,proto3" json:"pps,omitempty"`
+	Pps []byte `protobuf:"bytes,9,opt,name=pps,proto3" json:"pps,omitempty"`
 	// The sealed MEBx password that the PC has before, for the identity
 	// "keys/<PID>/current_password"; empty when it is not known.
-	CurrentPassword []byte `protobuf:"bytes,11,opt,name=current_password,json=currentPassword,proto3" json:"current_password,omitempty"`
+	CurrentPassword []byte `protobuf:"bytes,10,opt,name=current_password,json=currentPassword,proto3" json:"current_password,omitempty"`
 	// The sealed MEBx password that logs in during set-up, for the identity
 	// "keys/<PID>/new_password"; empty when it is not known.
-	NewPassword []byte `protobuf:"bytes,12,opt,name=new_password,json=newPassword,proto3" json:"new_password,omitempty"`
+	NewPassword []byte `protobuf:"bytes,11,opt,name=new_password,json=newPassword,proto3" json:"new_password,omitempty"`
 	// The latest moves, oldest first. The first of all is always kept.
-	History []*KeyMove `protobuf:"bytes,13,rep,name=history,proto3" json:"history,omitempty"`
+	History []*KeyMove `protobuf:"bytes,12,rep,name=history,proto3" json:"history,omitempty"`
 	// How many moves were dropped behind the first.
-	DroppedMoves uint32 `protobuf:"varint,14,opt,name=dropped_moves,json=droppedMoves,proto3" json:"dropped_moves,omitempty"`
-	// The import that brought it; while the table "imports" has that import,
+	DroppedMoves uint32 `protobuf:"varint,13,opt,name=dropped_moves,json=droppedMoves,proto3" json:"dropped_moves,omitempty"`
+	// The import that brought it; while the table "key_jobs" has that import,
 	// the key is not there for anybody else. 0 when it came without one.
-	ImportId      uint64 `protobuf:"varint,15,opt,name=import_id,json=importId,proto3" json:"import_id,omitempty"`
+	ImportId      uint64 `protobuf:"varint,14,opt,name=import_id,json=importId,proto3" json:"import_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -235,13 +286,6 @@ func (x *Key) GetState() KeyState {
 func (x *Key) GetExported() bool {
 	if x != nil {
 		return x.Exported
-	}
-	return false
-}
-
-func (x *Key) GetUsed() bool {
-	if x != nil {
-		return x.Used
 	}
 	return false
 }
@@ -448,10 +492,8 @@ type KeyBatch struct {
 	Notes string `protobuf:"bytes,10,opt,name=notes,proto3" json:"notes,omitempty"`
 	// When it is to be retired; unset: never.
 	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
-	// The import that made it, as in Key.
-	ImportId uint64 `protobuf:"varint,12,opt,name=import_id,json=importId,proto3" json:"import_id,omitempty"`
 	// When it was retired; unset: it was not.
-	RetiredAt     *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=retired_at,json=retiredAt,proto3" json:"retired_at,omitempty"`
+	RetiredAt     *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=retired_at,json=retiredAt,proto3" json:"retired_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -563,13 +605,6 @@ func (x *KeyBatch) GetExpiresAt() *timestamppb.Timestamp {
 	return nil
 }
 
-func (x *KeyBatch) GetImportId() uint64 {
-	if x != nil {
-		return x.ImportId
-	}
-	return 0
-}
-
 func (x *KeyBatch) GetRetiredAt() *timestamppb.Timestamp {
 	if x != nil {
 		return x.RetiredAt
@@ -577,40 +612,57 @@ func (x *KeyBatch) GetRetiredAt() *timestamppb.Timestamp {
 	return nil
 }
 
-// KeyImport is an import under way. Table "imports", key: its id, big-endian.
-// The row goes away when the import's keys become visible, in one transaction.
-type KeyImport struct {
+// KeyJob is an import or an export under way: work on more pairs than one
+// transaction should hold. Table "key_jobs", key: its id, big-endian. The row of
+// an import goes away in the transaction that makes its keys visible.
+type KeyJob struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Its id.
+	// Its id, never used again.
 	Id uint64 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
-	// The batch its keys go to.
-	Batch string `protobuf:"bytes,2,opt,name=batch,proto3" json:"batch,omitempty"`
-	// The importer renews this; a sweep removes what is past it.
-	LeaseUntil *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=lease_until,json=leaseUntil,proto3" json:"lease_until,omitempty"`
-	// Chunks written: rows (id, 1..chunks) of the table "import_chunks".
+	// What it does.
+	Kind KeyJobKind `protobuf:"varint,2,opt,name=kind,proto3,enum=scsstore.v1.KeyJobKind" json:"kind,omitempty"`
+	// The batch of its keys.
+	Batch string `protobuf:"bytes,3,opt,name=batch,proto3" json:"batch,omitempty"`
+	// Rows (id, 1 to chunks) of the table "key_job_chunks" were written.
 	Chunks uint32 `protobuf:"varint,4,opt,name=chunks,proto3" json:"chunks,omitempty"`
-	// Keys written, by state.
-	Counts []*KeyCount `protobuf:"bytes,5,rep,name=counts,proto3" json:"counts,omitempty"`
-	// It is being swept: the importer must stop.
-	Aborted       bool `protobuf:"varint,6,opt,name=aborted,proto3" json:"aborted,omitempty"`
+	// When it was begun.
+	BegunAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=begun_at,json=begunAt,proto3" json:"begun_at,omitempty"`
+	// Who began it.
+	BegunBy string `protobuf:"bytes,6,opt,name=begun_by,json=begunBy,proto3" json:"begun_by,omitempty"`
+	// Why.
+	Why string `protobuf:"bytes,7,opt,name=why,proto3" json:"why,omitempty"`
+	// Imports: the importer renews this; a sweep removes what is past it.
+	LeaseUntil *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=lease_until,json=leaseUntil,proto3" json:"lease_until,omitempty"`
+	// Imports: keys written, by state.
+	Counts []*KeyCount `protobuf:"bytes,9,rep,name=counts,proto3" json:"counts,omitempty"`
+	// Imports: it is being swept; the importer must stop.
+	Aborted bool `protobuf:"varint,10,opt,name=aborted,proto3" json:"aborted,omitempty"`
+	// Exports: pairs that were exported before are handed out too.
+	Again bool `protobuf:"varint,11,opt,name=again,proto3" json:"again,omitempty"`
+	// Exports: the last PID handed out.
+	LastPid []byte `protobuf:"bytes,12,opt,name=last_pid,json=lastPid,proto3" json:"last_pid,omitempty"`
+	// Exports: how many pairs were handed out.
+	Pairs uint64 `protobuf:"varint,13,opt,name=pairs,proto3" json:"pairs,omitempty"`
+	// Exports: the pairs lie safely in a file and are being marked.
+	Written       bool `protobuf:"varint,14,opt,name=written,proto3" json:"written,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *KeyImport) Reset() {
-	*x = KeyImport{}
+func (x *KeyJob) Reset() {
+	*x = KeyJob{}
 	mi := &file_scsstore_v1_keys_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *KeyImport) String() string {
+func (x *KeyJob) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*KeyImport) ProtoMessage() {}
+func (*KeyJob) ProtoMessage() {}
 
-func (x *KeyImport) ProtoReflect() protoreflect.Message {
+func (x *KeyJob) ProtoReflect() protoreflect.Message {
 	mi := &file_scsstore_v1_keys_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -622,49 +674,105 @@ func (x *KeyImport) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use KeyImport.ProtoReflect.Descriptor instead.
-func (*KeyImport) Descriptor() ([]byte, []int) {
+// Deprecated: Use KeyJob.ProtoReflect.Descriptor instead.
+func (*KeyJob) Descriptor() ([]byte, []int) {
 	return file_scsstore_v1_keys_proto_rawDescGZIP(), []int{3}
 }
 
-func (x *KeyImport) GetId() uint64 {
+func (x *KeyJob) GetId() uint64 {
 	if x != nil {
 		return x.Id
 	}
 	return 0
 }
 
-func (x *KeyImport) GetBatch() string {
+func (x *KeyJob) GetKind() KeyJobKind {
+	if x != nil {
+		return x.Kind
+	}
+	return KeyJobKind_KEY_JOB_KIND_UNSPECIFIED
+}
+
+func (x *KeyJob) GetBatch() string {
 	if x != nil {
 		return x.Batch
 	}
 	return ""
 }
 
-func (x *KeyImport) GetLeaseUntil() *timestamppb.Timestamp {
-	if x != nil {
-		return x.LeaseUntil
-	}
-	return nil
-}
-
-func (x *KeyImport) GetChunks() uint32 {
+func (x *KeyJob) GetChunks() uint32 {
 	if x != nil {
 		return x.Chunks
 	}
 	return 0
 }
 
-func (x *KeyImport) GetCounts() []*KeyCount {
+func (x *KeyJob) GetBegunAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.BegunAt
+	}
+	return nil
+}
+
+func (x *KeyJob) GetBegunBy() string {
+	if x != nil {
+		return x.BegunBy
+	}
+	return ""
+}
+
+func (x *KeyJob) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
+func (x *KeyJob) GetLeaseUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LeaseUntil
+	}
+	return nil
+}
+
+func (x *KeyJob) GetCounts() []*KeyCount {
 	if x != nil {
 		return x.Counts
 	}
 	return nil
 }
 
-func (x *KeyImport) GetAborted() bool {
+func (x *KeyJob) GetAborted() bool {
 	if x != nil {
 		return x.Aborted
+	}
+	return false
+}
+
+func (x *KeyJob) GetAgain() bool {
+	if x != nil {
+		return x.Again
+	}
+	return false
+}
+
+func (x *KeyJob) GetLastPid() []byte {
+	if x != nil {
+		return x.LastPid
+	}
+	return nil
+}
+
+func (x *KeyJob) GetPairs() uint64 {
+	if x != nil {
+		return x.Pairs
+	}
+	return 0
+}
+
+func (x *KeyJob) GetWritten() bool {
+	if x != nil {
+		return x.Written
 	}
 	return false
 }
@@ -724,9 +832,9 @@ func (x *KeyCount) GetCount() uint64 {
 	return 0
 }
 
-// KeyImportChunk lists keys that an import wrote. Table "import_chunks", key:
-// import id and chunk number, big-endian.
-type KeyImportChunk struct {
+// KeyJobChunk lists keys that a job has touched. Table "key_job_chunks", key: id
+// of the job and number of the chunk (4 bytes), big-endian.
+type KeyJobChunk struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The PIDs, eight bytes each, one behind the other.
 	Pids          []byte `protobuf:"bytes,1,opt,name=pids,proto3" json:"pids,omitempty"`
@@ -734,20 +842,20 @@ type KeyImportChunk struct {
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *KeyImportChunk) Reset() {
-	*x = KeyImportChunk{}
+func (x *KeyJobChunk) Reset() {
+	*x = KeyJobChunk{}
 	mi := &file_scsstore_v1_keys_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *KeyImportChunk) String() string {
+func (x *KeyJobChunk) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*KeyImportChunk) ProtoMessage() {}
+func (*KeyJobChunk) ProtoMessage() {}
 
-func (x *KeyImportChunk) ProtoReflect() protoreflect.Message {
+func (x *KeyJobChunk) ProtoReflect() protoreflect.Message {
 	mi := &file_scsstore_v1_keys_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -759,12 +867,12 @@ func (x *KeyImportChunk) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use KeyImportChunk.ProtoReflect.Descriptor instead.
-func (*KeyImportChunk) Descriptor() ([]byte, []int) {
+// Deprecated: Use KeyJobChunk.ProtoReflect.Descriptor instead.
+func (*KeyJobChunk) Descriptor() ([]byte, []int) {
 	return file_scsstore_v1_keys_proto_rawDescGZIP(), []int{5}
 }
 
-func (x *KeyImportChunk) GetPids() []byte {
+func (x *KeyJobChunk) GetPids() []byte {
 	if x != nil {
 		return x.Pids
 	}
@@ -775,26 +883,25 @@ var File_scsstore_v1_keys_proto protoreflect.FileDescriptor
 
 const file_scsstore_v1_keys_proto_rawDesc = "" +
 	"\n" +
-	"\x16scsstore/v1/keys.proto\x12\vscsstore.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x93\x04\n" +
+	"\x16scsstore/v1/keys.proto\x12\vscsstore.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xff\x03\n" +
 	"\x03Key\x12\x10\n" +
 	"\x03pid\x18\x01 \x01(\fR\x03pid\x12+\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x15.scsstore.v1.KeyStateR\x05state\x12\x1a\n" +
-	"\bexported\x18\x03 \x01(\bR\bexported\x12\x12\n" +
-	"\x04used\x18\x04 \x01(\bR\x04used\x12\x14\n" +
-	"\x05batch\x18\x05 \x01(\tR\x05batch\x12+\n" +
-	"\x05model\x18\x06 \x01(\x0e2\x15.scsstore.v1.KeyModelR\x05model\x12\x12\n" +
-	"\x04uuid\x18\a \x01(\fR\x04uuid\x129\n" +
+	"\bexported\x18\x03 \x01(\bR\bexported\x12\x14\n" +
+	"\x05batch\x18\x04 \x01(\tR\x05batch\x12+\n" +
+	"\x05model\x18\x05 \x01(\x0e2\x15.scsstore.v1.KeyModelR\x05model\x12\x12\n" +
+	"\x04uuid\x18\x06 \x01(\fR\x04uuid\x129\n" +
 	"\n" +
-	"created_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x129\n" +
+	"created_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x129\n" +
 	"\n" +
-	"changed_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\tchangedAt\x12\x10\n" +
-	"\x03pps\x18\n" +
-	" \x01(\fR\x03pps\x12)\n" +
-	"\x10current_password\x18\v \x01(\fR\x0fcurrentPassword\x12!\n" +
-	"\fnew_password\x18\f \x01(\fR\vnewPassword\x12.\n" +
-	"\ahistory\x18\r \x03(\v2\x14.scsstore.v1.KeyMoveR\ahistory\x12#\n" +
-	"\rdropped_moves\x18\x0e \x01(\rR\fdroppedMoves\x12\x1b\n" +
-	"\timport_id\x18\x0f \x01(\x04R\bimportId\"\xd1\x01\n" +
+	"changed_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\tchangedAt\x12\x10\n" +
+	"\x03pps\x18\t \x01(\fR\x03pps\x12)\n" +
+	"\x10current_password\x18\n" +
+	" \x01(\fR\x0fcurrentPassword\x12!\n" +
+	"\fnew_password\x18\v \x01(\fR\vnewPassword\x12.\n" +
+	"\ahistory\x18\f \x03(\v2\x14.scsstore.v1.KeyMoveR\ahistory\x12#\n" +
+	"\rdropped_moves\x18\r \x01(\rR\fdroppedMoves\x12\x1b\n" +
+	"\timport_id\x18\x0e \x01(\x04R\bimportId\"\xd1\x01\n" +
 	"\aKeyMove\x12*\n" +
 	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x10\n" +
 	"\x03who\x18\x02 \x01(\tR\x03who\x12\x10\n" +
@@ -802,7 +909,7 @@ const file_scsstore_v1_keys_proto_rawDesc = "" +
 	"\x03act\x18\x04 \x01(\tR\x03act\x12)\n" +
 	"\x04from\x18\x05 \x01(\x0e2\x15.scsstore.v1.KeyStateR\x04from\x12%\n" +
 	"\x02to\x18\x06 \x01(\x0e2\x15.scsstore.v1.KeyStateR\x02to\x12\x12\n" +
-	"\x04uuid\x18\a \x01(\fR\x04uuid\"\xdc\x03\n" +
+	"\x04uuid\x18\a \x01(\fR\x04uuid\"\xbf\x03\n" +
 	"\bKeyBatch\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aprofile\x18\x02 \x01(\tR\aprofile\x12\x16\n" +
@@ -819,22 +926,30 @@ const file_scsstore_v1_keys_proto_rawDesc = "" +
 	"\x05notes\x18\n" +
 	" \x01(\tR\x05notes\x129\n" +
 	"\n" +
-	"expires_at\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12\x1b\n" +
-	"\timport_id\x18\f \x01(\x04R\bimportId\x129\n" +
+	"expires_at\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x129\n" +
 	"\n" +
-	"retired_at\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\tretiredAt\"\xcf\x01\n" +
-	"\tKeyImport\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x14\n" +
-	"\x05batch\x18\x02 \x01(\tR\x05batch\x12;\n" +
-	"\vlease_until\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"leaseUntil\x12\x16\n" +
-	"\x06chunks\x18\x04 \x01(\rR\x06chunks\x12-\n" +
-	"\x06counts\x18\x05 \x03(\v2\x15.scsstore.v1.KeyCountR\x06counts\x12\x18\n" +
-	"\aaborted\x18\x06 \x01(\bR\aaborted\"M\n" +
+	"retired_at\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\tretiredAt\"\xbe\x03\n" +
+	"\x06KeyJob\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\x12+\n" +
+	"\x04kind\x18\x02 \x01(\x0e2\x17.scsstore.v1.KeyJobKindR\x04kind\x12\x14\n" +
+	"\x05batch\x18\x03 \x01(\tR\x05batch\x12\x16\n" +
+	"\x06chunks\x18\x04 \x01(\rR\x06chunks\x125\n" +
+	"\bbegun_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\abegunAt\x12\x19\n" +
+	"\bbegun_by\x18\x06 \x01(\tR\abegunBy\x12\x10\n" +
+	"\x03why\x18\a \x01(\tR\x03why\x12;\n" +
+	"\vlease_until\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"leaseUntil\x12-\n" +
+	"\x06counts\x18\t \x03(\v2\x15.scsstore.v1.KeyCountR\x06counts\x12\x18\n" +
+	"\aaborted\x18\n" +
+	" \x01(\bR\aaborted\x12\x14\n" +
+	"\x05again\x18\v \x01(\bR\x05again\x12\x19\n" +
+	"\blast_pid\x18\f \x01(\fR\alastPid\x12\x14\n" +
+	"\x05pairs\x18\r \x01(\x04R\x05pairs\x12\x18\n" +
+	"\awritten\x18\x0e \x01(\bR\awritten\"M\n" +
 	"\bKeyCount\x12+\n" +
 	"\x05state\x18\x01 \x01(\x0e2\x15.scsstore.v1.KeyStateR\x05state\x12\x14\n" +
-	"\x05count\x18\x02 \x01(\x04R\x05count\"$\n" +
-	"\x0eKeyImportChunk\x12\x12\n" +
+	"\x05count\x18\x02 \x01(\x04R\x05count\"!\n" +
+	"\vKeyJobChunk\x12\x12\n" +
 	"\x04pids\x18\x01 \x01(\fR\x04pids*\xb0\x01\n" +
 	"\bKeyState\x12\x19\n" +
 	"\x15KEY_STATE_UNSPECIFIED\x10\x00\x12\x17\n" +
@@ -848,7 +963,12 @@ const file_scsstore_v1_keys_proto_rawDesc = "" +
 	"\x15KEY_MODEL_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10KEY_MODEL_MANUAL\x10\x01\x12\x15\n" +
 	"\x11KEY_MODEL_USB_KEY\x10\x02\x12\x11\n" +
-	"\rKEY_MODEL_OEM\x10\x03B7Z5github.com/amtscs/amtscs/proto/scsstore/v1;scsstorev1b\x06proto3"
+	"\rKEY_MODEL_OEM\x10\x03*\\\n" +
+	"\n" +
+	"KeyJobKind\x12\x1c\n" +
+	"\x18KEY_JOB_KIND_UNSPECIFIED\x10\x00\x12\x17\n" +
+	"\x13KEY_JOB_KIND_IMPORT\x10\x01\x12\x17\n" +
+	"\x13KEY_JOB_KIND_EXPORT\x10\x02B7Z5github.com/amtscs/amtscs/proto/scsstore/v1;scsstorev1b\x06proto3"
 
 var (
 	file_scsstore_v1_keys_proto_rawDescOnce sync.Once
@@ -862,40 +982,43 @@ func file_scsstore_v1_keys_proto_rawDescGZIP() []byte {
 	return file_scsstore_v1_keys_proto_rawDescData
 }
 
-var file_scsstore_v1_keys_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_scsstore_v1_keys_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
 var file_scsstore_v1_keys_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_scsstore_v1_keys_proto_goTypes = []any{
 	(KeyState)(0),                 // 0: scsstore.v1.KeyState
 	(KeyModel)(0),                 // 1: scsstore.v1.KeyModel
-	(*Key)(nil),                   // 2: scsstore.v1.Key
-	(*KeyMove)(nil),               // 3: scsstore.v1.KeyMove
-	(*KeyBatch)(nil),              // 4: scsstore.v1.KeyBatch
-	(*KeyImport)(nil),             // 5: scsstore.v1.KeyImport
-	(*KeyCount)(nil),              // 6: scsstore.v1.KeyCount
-	(*KeyImportChunk)(nil),        // 7: scsstore.v1.KeyImportChunk
-	(*timestamppb.Timestamp)(nil), // 8: google.protobuf.Timestamp
+	(KeyJobKind)(0),               // 2: scsstore.v1.KeyJobKind
+	(*Key)(nil),                   // 3: scsstore.v1.Key
+	(*KeyMove)(nil),               // 4: scsstore.v1.KeyMove
+	(*KeyBatch)(nil),              // 5: scsstore.v1.KeyBatch
+	(*KeyJob)(nil),                // 6: scsstore.v1.KeyJob
+	(*KeyCount)(nil),              // 7: scsstore.v1.KeyCount
+	(*KeyJobChunk)(nil),           // 8: scsstore.v1.KeyJobChunk
+	(*timestamppb.Timestamp)(nil), // 9: google.protobuf.Timestamp
 }
 var file_scsstore_v1_keys_proto_depIdxs = []int32{
 	0,  // 0: scsstore.v1.Key.state:type_name -> scsstore.v1.KeyState
 	1,  // 1: scsstore.v1.Key.model:type_name -> scsstore.v1.KeyModel
-	8,  // 2: scsstore.v1.Key.created_at:type_name -> google.protobuf.Timestamp
-	8,  // 3: scsstore.v1.Key.changed_at:type_name -> google.protobuf.Timestamp
-	3,  // 4: scsstore.v1.Key.history:type_name -> scsstore.v1.KeyMove
-	8,  // 5: scsstore.v1.KeyMove.at:type_name -> google.protobuf.Timestamp
+	9,  // 2: scsstore.v1.Key.created_at:type_name -> google.protobuf.Timestamp
+	9,  // 3: scsstore.v1.Key.changed_at:type_name -> google.protobuf.Timestamp
+	4,  // 4: scsstore.v1.Key.history:type_name -> scsstore.v1.KeyMove
+	9,  // 5: scsstore.v1.KeyMove.at:type_name -> google.protobuf.Timestamp
 	0,  // 6: scsstore.v1.KeyMove.from:type_name -> scsstore.v1.KeyState
 	0,  // 7: scsstore.v1.KeyMove.to:type_name -> scsstore.v1.KeyState
 	1,  // 8: scsstore.v1.KeyBatch.model:type_name -> scsstore.v1.KeyModel
-	8,  // 9: scsstore.v1.KeyBatch.created_at:type_name -> google.protobuf.Timestamp
-	8,  // 10: scsstore.v1.KeyBatch.expires_at:type_name -> google.protobuf.Timestamp
-	8,  // 11: scsstore.v1.KeyBatch.retired_at:type_name -> google.protobuf.Timestamp
-	8,  // 12: scsstore.v1.KeyImport.lease_until:type_name -> google.protobuf.Timestamp
-	6,  // 13: scsstore.v1.KeyImport.counts:type_name -> scsstore.v1.KeyCount
-	0,  // 14: scsstore.v1.KeyCount.state:type_name -> scsstore.v1.KeyState
-	15, // [15:15] is the sub-list for method output_type
-	15, // [15:15] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	9,  // 9: scsstore.v1.KeyBatch.created_at:type_name -> google.protobuf.Timestamp
+	9,  // 10: scsstore.v1.KeyBatch.expires_at:type_name -> google.protobuf.Timestamp
+	9,  // 11: scsstore.v1.KeyBatch.retired_at:type_name -> google.protobuf.Timestamp
+	2,  // 12: scsstore.v1.KeyJob.kind:type_name -> scsstore.v1.KeyJobKind
+	9,  // 13: scsstore.v1.KeyJob.begun_at:type_name -> google.protobuf.Timestamp
+	9,  // 14: scsstore.v1.KeyJob.lease_until:type_name -> google.protobuf.Timestamp
+	7,  // 15: scsstore.v1.KeyJob.counts:type_name -> scsstore.v1.KeyCount
+	0,  // 16: scsstore.v1.KeyCount.state:type_name -> scsstore.v1.KeyState
+	17, // [17:17] is the sub-list for method output_type
+	17, // [17:17] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_scsstore_v1_keys_proto_init() }
@@ -908,7 +1031,7 @@ func file_scsstore_v1_keys_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_scsstore_v1_keys_proto_rawDesc), len(file_scsstore_v1_keys_proto_rawDesc)),
-			NumEnums:      2,
+			NumEnums:      3,
 			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   0,

@@ -1,0 +1,248 @@
+package keystore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/amtscs/amtscs/amt"
+	"github.com/amtscs/amtscs/kv"
+	scsstorev1 "github.com/amtscs/amtscs/proto/scsstore/v1"
+)
+
+// Errors of exports.
+var (
+	// ErrNothingToExport is returned when no pair of the batch is left that was
+	// not handed out, or none is Available.
+	ErrNothingToExport = errors.New("the batch has no pair to export")
+	// ErrExportOpen is returned when an earlier export of the batch was begun
+	// and not finished: its pairs may be in a file.
+	ErrExportOpen = errors.New("an export of this batch was begun and not finished")
+)
+
+// Export is an export under way. The order is: BeginExport and ExportNext until
+// it returns none, each noting in the store what it hands out; write the file and
+// sync it; FinishExport. After a crash between them the pairs handed out are not
+// given away again by accident: BeginExport refuses with ErrExportOpen until the
+// export is finished one way or the other, or again is set.
+type Export struct {
+	ID      uint64
+	Batch   string
+	Again   bool // with pairs that were exported before
+	Pairs   int  // handed out so far
+	BegunAt time.Time
+	BegunBy string
+	Why     string
+}
+
+// Exported is a pair as an export hands it out.
+type Exported struct {
+	PID     amt.PID
+	Secrets Secrets
+}
+
+func viewExport(j *scsstorev1.KeyJob) Export {
+	return Export{
+		ID: j.GetId(), Batch: j.GetBatch(), Again: j.GetAgain(), Pairs: int(j.GetPairs()),
+		BegunAt: moment(j.GetBegunAt()), BegunBy: j.GetBegunBy(), Why: j.GetWhy(),
+	}
+}
+
+// exportFilter selects the pairs of an export.
+func exportFilter(batch string, again bool) Filter {
+	f := Filter{Batch: batch, State: Available}
+	if !again {
+		f.Exported = &again
+	}
+	return f
+}
+
+// BeginExport stores the intention to hand out the Available pairs of a batch:
+// those never exported, or with again all. Errors: ErrNoBatch,
+// ErrNothingToExport, ErrExportOpen.
+func (s *Store) BeginExport(tx kv.Tx, batch string, again bool, m Move) (Export, error) {
+	m, err := s.dated(m)
+	if err != nil {
+		return Export{}, err
+	}
+	if _, err := loadBatch(tx, batch); err != nil {
+		return Export{}, err
+	}
+	open, err := s.Exports(tx)
+	if err != nil {
+		return Export{}, err
+	}
+	for _, e := range open {
+		if e.Batch == batch && !again {
+			return Export{}, fmt.Errorf("batch %q: %w: %s began it at %v and took %d pairs",
+				batch, ErrExportOpen, e.BegunBy, e.BegunAt.Format(time.DateTime), e.Pairs)
+		}
+	}
+	recs, _, err := s.page(tx, exportFilter(batch, again), nil, 1)
+	if err != nil {
+		return Export{}, err
+	}
+	if len(recs) == 0 {
+		return Export{}, fmt.Errorf("batch %q: %w", batch, ErrNothingToExport)
+	}
+	j := &scsstorev1.KeyJob{
+		Kind: scsstorev1.KeyJobKind_KEY_JOB_KIND_EXPORT, Batch: batch, Again: again,
+		BegunAt: stamp(m.At), BegunBy: m.Who, Why: m.Why,
+	}
+	if err := newJob(tx, j); err != nil {
+		return Export{}, err
+	}
+	return viewExport(j), nil
+}
+
+// ExportNext hands out the next n pairs (at most 1000) of an export by PID, and
+// none after the last. They are noted in the store, so use them only when the
+// transaction is committed. The error is ErrNoJob.
+func (s *Store) ExportNext(tx kv.Tx, id uint64, n int) ([]Exported, error) {
+	j, err := loadJob(tx, id, scsstorev1.KeyJobKind_KEY_JOB_KIND_EXPORT)
+	if err != nil {
+		return nil, err
+	}
+	if j.GetWritten() {
+		return nil, nil
+	}
+	recs, err := s.exportPage(tx, j, Page{Size: n}.size())
+	if err != nil || len(recs) == 0 {
+		return nil, err
+	}
+	out := make([]Exported, len(recs))
+	var pids []byte
+	for i, k := range recs {
+		secrets, err := s.open(k)
+		if err != nil {
+			return nil, err
+		}
+		out[i] = Exported{PID: pidOf(k), Secrets: secrets}
+		pids = append(pids, k.GetPid()...)
+	}
+	j.LastPid = recs[len(recs)-1].GetPid()
+	j.Pairs += uint64(len(recs))
+	if err := putChunk(tx, j, pids); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// exportPage reads on until it has a record or there is none: a page may be
+// empty because a running import hides many.
+func (s *Store) exportPage(r kv.Reader, j *scsstorev1.KeyJob, size int) ([]*scsstorev1.Key, error) {
+	after := j.GetLastPid()
+	for {
+		recs, last, err := s.page(r, exportFilter(j.GetBatch(), j.GetAgain()), after, size)
+		if err != nil || len(recs) > 0 || last == nil {
+			return recs, err
+		}
+		after = last
+	}
+}
+
+// FinishExport ends an export. With written its pairs lie safely in a file and
+// are marked as exported, some hundred in each of its transactions; else they
+// are as before. It returns the number of pairs marked, and is idempotent: an
+// export that is not under way marks none.
+func (s *Store) FinishExport(ctx context.Context, db kv.Store, id uint64, written bool, m Move) (int, error) {
+	m, err := s.dated(m)
+	if err != nil {
+		return 0, err
+	}
+	gone := false
+	err = db.Update(ctx, func(tx kv.Tx) error {
+		j, err := loadJob(tx, id, scsstorev1.KeyJobKind_KEY_JOB_KIND_EXPORT)
+		if gone = errors.Is(err, ErrNoJob); gone {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if j.GetWritten() { // an earlier call came so far
+			return nil
+		}
+		if !written {
+			gone = true
+			return jobTable.Delete(tx, jobKey(id))
+		}
+		j.Written = true
+		return jobTable.Put(tx, jobKey(id), j)
+	})
+	if err != nil {
+		return 0, fmt.Errorf("finishing export %d: %w", id, err)
+	}
+	if gone {
+		return 0, s.dropChunks(ctx, db, id)
+	}
+	return s.markExport(ctx, db, id, m)
+}
+
+// markExport marks the pairs of a written export chunk by chunk and ends it.
+func (s *Store) markExport(ctx context.Context, db kv.Store, id uint64, m Move) (int, error) {
+	total := 0
+	for more := true; more; {
+		n := 0
+		err := db.Update(ctx, func(tx kv.Tx) (err error) {
+			n, more, err = s.markChunk(tx, id, m)
+			return err
+		})
+		if err != nil {
+			return total, fmt.Errorf("marking the pairs of export %d: %w", id, err)
+		}
+		total += n
+	}
+	return total, nil
+}
+
+func (s *Store) markChunk(tx kv.Tx, id uint64, m Move) (marked int, more bool, err error) {
+	_, err = loadJob(tx, id, scsstorev1.KeyJobKind_KEY_JOB_KIND_EXPORT)
+	if errors.Is(err, ErrNoJob) {
+		return 0, false, nil
+	}
+	if err != nil {
+		return 0, false, err
+	}
+	pids, err := takeChunk(tx, id)
+	if err != nil {
+		return 0, false, err
+	}
+	if pids == nil {
+		return 0, false, jobTable.Delete(tx, jobKey(id))
+	}
+	for _, pid := range pids {
+		err := s.MarkExportedAgain(tx, pid, m)
+		switch {
+		case err == nil:
+			marked++
+		case !moved(err):
+			return 0, false, err
+		}
+	}
+	return marked, true, nil
+}
+
+// moved reports whether a pair could not be marked because its life went on
+// meanwhile: then its state says more than the mark would.
+func moved(err error) bool {
+	for _, e := range []error{ErrUnknownPID, ErrMove, ErrSpent, ErrRevoked, ErrRetired} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// Exports lists the exports that were begun and not finished, the oldest first.
+func (s *Store) Exports(r kv.Reader) ([]Export, error) {
+	open, err := jobs(r, scsstorev1.KeyJobKind_KEY_JOB_KIND_EXPORT)
+	if err != nil {
+		return nil, fmt.Errorf("listing exports: %w", err)
+	}
+	out := make([]Export, len(open))
+	for i, j := range open {
+		out[i] = viewExport(j)
+	}
+	return out, nil
+}
