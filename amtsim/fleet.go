@@ -2,7 +2,6 @@ package amtsim
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -29,6 +28,8 @@ type FleetOptions struct {
 	Seed string
 	// StateDir, if set, keeps a state file for each device.
 	StateDir string
+	// Setups, if any, are what device i is told in MEBx, instead of Device.Setup.
+	Setups []Setup
 	// Troubles are ParseTrouble lists, applied to each device by its index.
 	Troubles []string
 }
@@ -45,9 +46,6 @@ func NewFleet(o FleetOptions) (*Fleet, error) {
 		o.Generations = []*Generation{AMT90}
 	}
 	base := o.Device
-	if base.Rand == nil {
-		base.Rand = rand.Reader
-	}
 	if base.Keys == nil {
 		base.Keys = NewKeyPool(base.Rand)
 	}
@@ -73,6 +71,9 @@ func (o *FleetOptions) device(d Options, i int, addr netip.Addr) (*Device, error
 	d.UUID = o.uuid(i)
 	if o.StateDir != "" {
 		d.StateFile = filepath.Join(o.StateDir, fmt.Sprintf("device-%04d.json", i))
+	}
+	if i < len(o.Setups) {
+		d.Setup = o.Setups[i]
 	}
 	d.Trouble = d.Trouble.clone()
 	for _, list := range o.Troubles {

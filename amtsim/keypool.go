@@ -2,6 +2,7 @@ package amtsim
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/pem"
@@ -33,9 +34,13 @@ type KeyPool struct {
 	made [][]byte   // PKCS#1
 }
 
-// NewKeyPool makes a pool that draws from rand.
-func NewKeyPool(rand io.Reader) *KeyPool {
-	return &KeyPool{rand: rand, busy: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)))}
+// NewKeyPool makes a pool that draws from random, or from crypto/rand if it is
+// nil.
+func NewKeyPool(random io.Reader) *KeyPool {
+	if random == nil {
+		random = rand.Reader
+	}
+	return &KeyPool{rand: random, busy: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)))}
 }
 
 // Load adds the keys of a file that WriteKeys wrote.
@@ -102,8 +107,8 @@ func (p *KeyPool) Take(ctx context.Context) (*rsa.PrivateKey, error) {
 
 // WriteKeys makes n keys and writes them to w for Load, one PEM block each. The
 // file holds private keys in clear.
-func WriteKeys(ctx context.Context, w io.Writer, rand io.Reader, n int) error {
-	p := NewKeyPool(rand)
+func WriteKeys(ctx context.Context, w io.Writer, random io.Reader, n int) error {
+	p := NewKeyPool(random)
 	type made struct {
 		key *rsa.PrivateKey
 		err error
