@@ -76,7 +76,7 @@ var badXML = map[string]string{
 	"NUL by reference":     "<a>&#0;</a>",
 	"too deep":             strings.Repeat("<a>", maxDepth+1) + strings.Repeat("</a>", maxDepth+1),
 	"too many":             "<a>" + strings.Repeat("<b/>", maxElements) + "</a>",
-	"too many attributes":  "<a" + func() (s string) {
+	"too many attributes": "<a" + func() (s string) {
 		for i := range maxAttrs + 1 {
 			s += fmt.Sprintf(" a%d=''", i)
 		}
