@@ -118,17 +118,17 @@ func For(p *profile.Profile, d Device) []Setting {
 // part is a Setting over a state S.
 type part[S any] struct {
 	name string
-	// skip says why this firmware has nothing to set, "" if it has.
-	skip string
+	// read may return unsupported.
 	read func(ctx context.Context, c *wsman.Client) (S, error)
 	// diff compares; note is for people.
-	diff  func(S) (d []Difference, note string)
-	write func(ctx context.Context, c *wsman.Client, j Journal, s S) error
-	// always has write called without a difference too: for what cannot be read.
-	always bool
-	// pending says that the change shows only after CommitChanges, so that reading
-	// again proves nothing.
-	pending bool
+	diff func(S) (d []Difference, note string)
+	// write makes the state as the profile says; it may change the state it gets.
+	write func(ctx context.Context, c *wsman.Client, j Journal, s S, d []Difference) error
+	// always, if not nil, says that write is called without a difference too: for
+	// what cannot be read.
+	always func(S) bool
+	// pending, if not "", says why reading again proves nothing.
+	pending string
 }
 
 // Name is the part's name.
@@ -143,11 +143,6 @@ func (p *part[S]) Compare(ctx context.Context, c *wsman.Client) (Result, error) 
 // compare also returns the state read.
 func (p *part[S]) compare(ctx context.Context, c *wsman.Client) (S, Result, error) {
 	r := Result{Name: p.name, Outcome: Same}
-	var s S
-	if p.skip != "" {
-		r.Outcome, r.Note = Unsupported, p.skip
-		return s, r, nil
-	}
 	s, err := p.read(ctx, c)
 	if u, ok := errors.AsType[unsupported](err); ok {
 		r.Outcome, r.Note = Unsupported, string(u)
@@ -167,30 +162,39 @@ func (p *part[S]) compare(ctx context.Context, c *wsman.Client) (S, Result, erro
 // answer was lost counts as done if the second reading shows it.
 func (p *part[S]) Apply(ctx context.Context, c *wsman.Client, j Journal) (Result, error) {
 	s, r, err := p.compare(ctx, c)
-	if err != nil || r.Outcome == Unsupported || r.Outcome == Same && !p.always {
+	if err != nil || r.Outcome == Unsupported || r.Outcome == Same && (p.always == nil || !p.always(s)) {
 		return r, err
 	}
 	if j == nil {
 		j = noJournal{}
 	}
-	werr := p.write(ctx, c, j, s)
-	if werr != nil && (p.pending || !errors.Is(werr, wsman.ErrLost)) {
+	werr := p.write(ctx, c, j, s, r.Differences)
+	if werr != nil && !errors.Is(werr, wsman.ErrLost) {
 		return r, fmt.Errorf("%s: writing: %w", p.name, werr)
 	}
-	if !p.pending {
-		_, after, err := p.compare(ctx, c)
-		switch {
-		case err != nil:
-			return r, errors.Join(werr, err)
-		case len(after.Differences) > 0 && werr != nil:
-			return r, fmt.Errorf("%s: writing: %w", p.name, werr)
-		case len(after.Differences) > 0:
-			return r, fmt.Errorf("%s: %w: %s", p.name, ErrNotTaken, list(after.Differences))
-		}
-		r.Note = after.Note
+	if p.pending != "" {
+		r.Note = p.pending
+	} else if r.Note, err = p.again(ctx, c, werr); err != nil {
+		return r, err
 	}
 	r.Outcome = Changed
 	return r, nil
+}
+
+// again reads after a write that succeeded, or whose answer was lost.
+func (p *part[S]) again(ctx context.Context, c *wsman.Client, lost error) (note string, err error) {
+	_, after, err := p.compare(ctx, c)
+	switch {
+	case err != nil && lost != nil:
+		return "", fmt.Errorf("%s: writing: %w", p.name, errors.Join(lost, err))
+	case err != nil:
+		return "", err
+	case len(after.Differences) > 0 && lost != nil:
+		return "", fmt.Errorf("%s: writing: %w", p.name, lost)
+	case len(after.Differences) > 0:
+		return "", fmt.Errorf("%s: %w: %s", p.name, ErrNotTaken, list(after.Differences))
+	}
+	return after.Note, nil
 }
 
 func list(d []Difference) string {
