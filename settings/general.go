@@ -26,7 +26,9 @@ func general(p *profile.Profile, d Device) Setting {
 	}
 	return &part[wsman.GeneralSettings]{
 		name: "general",
-		read: func(ctx context.Context, c *wsman.Client) (wsman.GeneralSettings, error) { return c.GeneralSettings(ctx) },
+		read: func(ctx context.Context, c *wsman.Client) (wsman.GeneralSettings, error) {
+			return c.GeneralSettings(ctx)
+		},
 		diff: func(g wsman.GeneralSettings) ([]Difference, string) {
 			var diff []Difference
 			for _, w := range want {

@@ -158,44 +158,47 @@ func (p *part[S]) compare(ctx context.Context, c *wsman.Client) (S, Result, erro
 	return s, r, nil
 }
 
+// rounds is how often Apply writes when the answer to a write is lost.
+const rounds = 2
+
 // Apply reads, compares, writes, reads again and compares again. A write whose
-// answer was lost counts as done if the second reading shows it.
+// answer was lost counts as done if the second reading shows it; otherwise, and
+// if what was written cannot be read, there is a second round.
 func (p *part[S]) Apply(ctx context.Context, c *wsman.Client, j Journal) (Result, error) {
 	s, r, err := p.compare(ctx, c)
-	if err != nil || r.Outcome == Unsupported || r.Outcome == Same && (p.always == nil || !p.always(s)) {
+	if err != nil || r.Outcome == Unsupported || r.Outcome == Same && !p.blind(s) {
 		return r, err
 	}
 	if j == nil {
 		j = noJournal{}
 	}
-	werr := p.write(ctx, c, j, s, r.Differences)
-	if werr != nil && !errors.Is(werr, wsman.ErrLost) {
-		return r, fmt.Errorf("%s: writing: %w", p.name, werr)
+	for round, diff := 1, r.Differences; ; round++ {
+		werr := p.write(ctx, c, j, s, diff)
+		if werr != nil && !errors.Is(werr, wsman.ErrLost) {
+			return r, fmt.Errorf("%s: writing: %w", p.name, werr)
+		}
+		if p.pending != "" {
+			r.Outcome, r.Note = Changed, p.pending
+			return r, nil
+		}
+		after, ar, err := p.compare(ctx, c)
+		switch {
+		case err != nil:
+			return r, errors.Join(werr, err)
+		case len(ar.Differences) == 0 && (werr == nil || !p.blind(s)):
+			r.Outcome, r.Note = Changed, ar.Note
+			return r, nil
+		case werr == nil:
+			return r, fmt.Errorf("%s: %w: %s", p.name, ErrNotTaken, list(ar.Differences))
+		case round == rounds || ctx.Err() != nil:
+			return r, fmt.Errorf("%s: writing: %w", p.name, werr)
+		}
+		s, diff = after, ar.Differences
 	}
-	if p.pending != "" {
-		r.Note = p.pending
-	} else if r.Note, err = p.again(ctx, c, werr); err != nil {
-		return r, err
-	}
-	r.Outcome = Changed
-	return r, nil
 }
 
-// again reads after a write that succeeded, or whose answer was lost.
-func (p *part[S]) again(ctx context.Context, c *wsman.Client, lost error) (note string, err error) {
-	_, after, err := p.compare(ctx, c)
-	switch {
-	case err != nil && lost != nil:
-		return "", fmt.Errorf("%s: writing: %w", p.name, errors.Join(lost, err))
-	case err != nil:
-		return "", err
-	case len(after.Differences) > 0 && lost != nil:
-		return "", fmt.Errorf("%s: writing: %w", p.name, lost)
-	case len(after.Differences) > 0:
-		return "", fmt.Errorf("%s: %w: %s", p.name, ErrNotTaken, list(after.Differences))
-	}
-	return after.Note, nil
-}
+// blind reports whether something in s is written that cannot be read back.
+func (p *part[S]) blind(s S) bool { return p.always != nil && p.always(s) }
 
 func list(d []Difference) string {
 	s := make([]string, len(d))

@@ -166,10 +166,21 @@ func update(ctx context.Context, c *wsman.Client, h wsman.UserHandle, u wsman.Us
 	return err
 }
 
-// remove removes a user. If the answer is lost the second reading of the part
-// tells, since handles may be given anew.
+// remove removes a user. If the answer is lost the users are read: handles may be
+// given anew, so a second removal could strike another.
 func remove(ctx context.Context, c *wsman.Client, j Journal, e entry) error {
-	return journaled(ctx, j, "RemoveUserAclEntry "+e.user.Name, func() error { return c.RemoveUser(ctx, e.handle) })
+	err := journaled(ctx, j, "RemoveUserAclEntry "+e.user.Name, func() error { return c.RemoveUser(ctx, e.handle) })
+	if !errors.Is(err, wsman.ErrLost) {
+		return err
+	}
+	list, rerr := readUsers(ctx, c)
+	if rerr != nil {
+		return errors.Join(err, rerr)
+	}
+	if _, ok := find(list, e.user.Name); !ok {
+		return nil
+	}
+	return err
 }
 
 // accessName names an access for people.
