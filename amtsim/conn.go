@@ -6,6 +6,8 @@ import (
 	"errors"
 	"io"
 	"net"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/amtscs/amtscs/amt"
@@ -188,7 +190,14 @@ func (d *Device) send(ctx context.Context, c net.Conn, x *exchange, r *reply, f 
 		*body = append((*body)[:0], "\x16\x03<<<this is no SOAP message&&&"...)
 	}
 	*out = appendSOAPHeader(*out, code, d.opt.Generation.server(), now)
-	*out = appendChunks(*out, *body, !t.Endless)
+	first := firstChunk
+	if f != nil {
+		first = len(*body) // recorded faults come in one
+	}
+	*out = appendChunks(*out, *body, first)
+	if !t.Endless {
+		*out = append(*out, lastChunk...)
+	}
 	_ = c.SetWriteDeadline(time.Now().Add(writeTimeout))
 	if _, err := c.Write(*out); err != nil {
 		return false
@@ -207,7 +216,7 @@ func (d *Device) endless(ctx context.Context, c net.Conn) {
 	for i := range filler {
 		filler[i] = ' '
 	}
-	chunk := appendChunks(nil, filler, false)
+	chunk := appendChunks(nil, filler, len(filler))
 	for sleep(ctx, time.Millisecond) {
 		_ = c.SetWriteDeadline(time.Now().Add(writeTimeout))
 		if _, err := c.Write(chunk); err != nil {
@@ -219,6 +228,9 @@ func (d *Device) endless(ctx context.Context, c net.Conn) {
 // call is the entry of the log.
 func (d *Device) call(x *exchange, f *fault, v verdict) Call {
 	call := Call{At: d.opt.Now(), Class: x.className(), Op: x.op, Status: x.status}
+	if x.op == "" { // refused before it was understood
+		call.Class, call.Op = lastPart(x.env.resource), lastPart(x.env.action)
+	}
 	if f != nil {
 		call.Fault = f.subcode
 		call.Status = orDefault(call.Status, f.status)
@@ -227,6 +239,22 @@ func (d *Device) call(x *exchange, f *fault, v verdict) Call {
 		call.Fault = "dropped"
 	}
 	return call
+}
+
+// lastPart is what follows the last slash of a URI, cut to a readable length.
+func lastPart(uri string) string {
+	s := uri[strings.LastIndexByte(uri, '/')+1:]
+	return s[:min(len(s), 64)]
+}
+
+// printable quotes s if it holds anything but printing ASCII.
+func printable(s string) string {
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] > '~' {
+			return strconv.Quote(s)
+		}
+	}
+	return s
 }
 
 // tell reports the call as an event.
@@ -239,7 +267,10 @@ func (d *Device) tell(x *exchange, f *fault, v verdict) {
 		why = f.why
 	}
 	fields := map[string]any{"call": call.Name(), "status": uint32(call.Status)}
-	text := call.Name() + " " + call.Status.String()
+	text := printable(call.Name())
+	if f == nil || f.status != Success {
+		text += " " + call.Status.String()
+	}
 	if call.Fault != "" {
 		fields["fault"] = call.Fault
 		text += " " + call.Fault

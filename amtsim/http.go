@@ -158,9 +158,12 @@ const (
 	nextChunk  = 762
 )
 
-// appendChunks appends body in chunks whose sizes are four upper-case hex digits.
-func appendChunks(b, body []byte, end bool) []byte {
-	size := firstChunk
+// lastChunk ends a body.
+const lastChunk = "0\r\n\r\n"
+
+// appendChunks appends body in chunks, the first of that size; sizes are written
+// as four upper-case hex digits.
+func appendChunks(b, body []byte, size int) []byte {
 	for len(body) > 0 {
 		n := min(size, len(body))
 		b = appendHex(b, uint64(n), 4)
@@ -168,9 +171,6 @@ func appendChunks(b, body []byte, end bool) []byte {
 		b = append(b, body[:n]...)
 		b = append(b, "\r\n"...)
 		body, size = body[n:], nextChunk
-	}
-	if end {
-		b = append(b, "0\r\n\r\n"...)
 	}
 	return b
 }
