@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
+	"fmt"
 	"math/big"
 	"path/filepath"
 	"sync/atomic"
@@ -89,7 +90,7 @@ func benchmarkStore(b *testing.B, opts bolt.Options, parallel int) {
 	var n atomic.Uint32
 	issue := func() {
 		i := n.Add(1)
-		req := DeviceRequest{UUID: amt.UUID{1, 12: byte(i >> 24), 13: byte(i >> 16), 14: byte(i >> 8), 15: byte(i)}, FQDN: "pc.example.com", PublicKey: modulus(b)}
+		req := DeviceRequest{UUID: amt.UUID{1, 12: byte(i >> 24), 13: byte(i >> 16), 14: byte(i >> 8), 15: byte(i)}, FQDN: fmt.Sprintf("pc%d.example.com", i), PublicKey: modulus(b)}
 		if _, err := f.IssueDevice(context.Background(), req); err != nil {
 			b.Error(err)
 		}

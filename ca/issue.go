@@ -180,8 +180,8 @@ func answers(m *record, o *order) bool {
 // reserved refuses a device a name that a good server certificate has.
 func reserved(r kv.Reader, o *order) error {
 	for _, n := range o.dnsNames {
-		err := records.ScanIndex(r, indexName, kv.IndexKey([]byte(n)), func(_, _ []byte, m *record) error {
-			if Purpose(m.Purpose) == Server && m.Revocation == nil && o.begunAt.Before(m.NotAfter.AsTime()) {
+		err := records.ScanIndex(r, indexServer, kv.IndexKey([]byte(n)), func(_, _ []byte, m *record) error {
+			if o.begunAt.Before(m.NotAfter.AsTime()) {
 				return fmt.Errorf("%w: %q", ErrNameReserved, n)
 			}
 			return nil

@@ -25,6 +25,7 @@ const (
 	indexKey         kv.Table = "ca_certificates_key"        // SHA-256 of the public key
 	indexHolder      kv.Table = "ca_certificates_holder"     // holder
 	indexName        kv.Table = "ca_certificates_name"       // DNS name or IP address
+	indexServer      kv.Table = "ca_certificates_server"     // DNS name or IP address of a server's certificate that is not revoked
 	indexExpiry      kv.Table = "ca_certificates_expiry"     // notAfter of what is issued and not revoked
 	indexDue         kv.Table = "ca_certificates_due"        // renewAt of what is issued, not revoked, not replaced
 	indexUnfinished  kv.Table = "ca_certificates_unfinished" // begunAt of what has no certificate and is not revoked
@@ -41,6 +42,7 @@ var (
 		{Table: indexKey, Keys: func(m *record) [][]byte { return one(keyID(m.PublicKey)) }},
 		{Table: indexHolder, Keys: func(m *record) [][]byte { return one([]byte(m.Holder)) }},
 		{Table: indexName, Keys: names},
+		{Table: indexServer, Keys: serverNames},
 		{Table: indexExpiry, Keys: func(m *record) [][]byte { return when(live(m), timeKey(m.NotAfter.AsTime())) }},
 		{Table: indexDue, Keys: func(m *record) [][]byte {
 			return when(live(m) && len(m.ReplacedBy) == 0, timeKey(m.RenewAt.AsTime()))
@@ -77,6 +79,13 @@ func names(m *record) [][]byte {
 		}
 	}
 	return keys
+}
+
+func serverNames(m *record) [][]byte {
+	if Purpose(m.Purpose) != Server || m.Revocation != nil {
+		return nil
+	}
+	return names(m)
 }
 
 // keyID names a public key: 32 bytes.
