@@ -5,6 +5,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"google.golang.org/protobuf/types/known/timestamppb"
+
 	"github.com/amtscs/amtscs/kv"
 )
 
@@ -41,7 +43,7 @@ func (e *Entry) check() error {
 		return fmt.Errorf("%w: it does not say who", ErrText)
 	case e.Method == "":
 		return fmt.Errorf("%w: it does not say what", ErrText)
-	case e.At.IsZero():
+	case e.At.IsZero() || !timestamppb.New(e.At).IsValid():
 		return fmt.Errorf("%w: it does not say when", ErrText)
 	case e.Outcome < Done || e.Outcome > Failed:
 		return fmt.Errorf("%w: %v", ErrText, e.Outcome)

@@ -240,3 +240,54 @@ func TestNothingInClear(t *testing.T) {
 		}
 	}
 }
+
+// TestReseal rotates the keyset: the authorities' keys go along, once.
+func TestReseal(t *testing.T) {
+	t.Parallel()
+	f := newFixtureOn(t, bolttest.New(t), Options{})
+	kek := sealtest.KEK(t)
+	keyset, err := seal.Init(t.Context(), f.store, kek)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.update(forget); err != nil {
+		t.Fatal(err)
+	}
+	first, err := Init(t.Context(), f.store, keyset, Options{NewKey: authorityKeys()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := keyset.Rotate(t.Context(), f.store, kek); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []int{3, 0} {
+		var n int
+		err := f.update(func(tx kv.Tx) error {
+			var err error
+			n, err = Reseal(tx, keyset)
+			return err
+		})
+		if err != nil || n != want {
+			t.Errorf("got %d, %v, want %d", n, err, want)
+		}
+	}
+	again, err := Open(t.Context(), f.store, keyset, Options{})
+	if err != nil || !again.Root().Equal(first.Root()) {
+		t.Errorf("after the rotation: %v", err)
+	}
+	if err := f.update(func(tx kv.Tx) error {
+		_, err := Reseal(tx, sealtest.New(t))
+		return err
+	}); !errors.Is(err, seal.ErrSealed) {
+		t.Errorf("another keyset: got %v, want %v", err, seal.ErrSealed)
+	}
+	if err := f.update(forget); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.update(func(tx kv.Tx) error {
+		_, err := Reseal(tx, keyset)
+		return err
+	}); !errors.Is(err, ErrMissing) {
+		t.Errorf("no authority: got %v, want %v", err, ErrMissing)
+	}
+}
