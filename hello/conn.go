@@ -125,4 +125,3 @@ func (s *server) report(v *visit, outcome string, m *Message, err error) {
 	}
 	s.log(level, msg, attrs...)
 }
-

@@ -14,6 +14,11 @@ import (
 // it takes another connection.
 const crowd = 64
 
+// burst is how long a source that reached its bound is waited for, from its
+// oldest connection on: many that come at once are read first, and only those
+// that are held open lead to a refusal.
+const burst = 50 * time.Millisecond
+
 // visit is one connection.
 type visit struct {
 	conn   net.Conn
@@ -77,8 +82,8 @@ func newGate(l *Listener) *gate {
 
 // enter gives v a slot, or says with an outcome why not. It waits while all
 // slots are taken by visits that are not older than the fair time or by
-// handlers: those who come meanwhile wait in the kernel's backlog. Only one
-// goroutine may call it.
+// handlers, and briefly while a burst of v's source is read: those who come
+// meanwhile wait in the kernel's backlog. Only one goroutine may call it.
 func (g *gate) enter(ctx context.Context, v *visit) string {
 	for {
 		why, wait := g.try(v, time.Now())
@@ -107,10 +112,11 @@ func (g *gate) enter(ctx context.Context, v *visit) string {
 func (g *gate) try(v *visit, now time.Time) (why string, wait time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if own := g.sources[v.source]; own != nil && own.Len() >= g.perSource {
-		if !g.evict(own, now, PerSource) {
-			return PerSource, 0
+	if own := g.sources[v.source]; own != nil && own.Len() >= g.perSource && !g.evict(own, now, PerSource) {
+		if now.Sub(own.Front().Value.(*visit).since) < burst {
+			return "", time.Millisecond
 		}
+		return PerSource, 0
 	}
 	if g.slots >= g.max {
 		g.evict(&g.readers, now, TooManyConnections)

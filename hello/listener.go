@@ -72,7 +72,7 @@ type Listener struct {
 	// Default 1024.
 	MaxConns int
 	// MaxPerSource bounds open connections of one IPv4 address or one IPv6 /64.
-	// Default 128.
+	// Default a quarter of MaxConns.
 	MaxPerSource int
 	// FairTime is how long a connection is safe from making room for another.
 	// Default 250 ms.
@@ -130,7 +130,7 @@ func (l Listener) withDefaults() Listener {
 		}
 	}
 	whole(&l.MaxConns, 1024)
-	whole(&l.MaxPerSource, 128)
+	whole(&l.MaxPerSource, max(l.MaxConns/4, 1))
 	span(&l.FairTime, 250*time.Millisecond)
 	span(&l.ReadTimeout, 5*time.Second)
 	span(&l.HandleTimeout, 10*time.Second)
