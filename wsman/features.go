@@ -137,7 +137,7 @@ func (c *Client) PowerSchemes(ctx context.Context) ([]PowerScheme, error) {
 
 // CurrentPowerScheme returns the InstanceID of the package in force: the
 // AMT_SystemPowerScheme whose CIM_ElementSettingData has IsCurrent 1 (Intel, get
-// the currently active power package). Two requests.
+// the currently active power package), "" if there is none. Two requests.
 func (c *Client) CurrentPowerScheme(ctx context.Context) (string, error) {
 	items, err := c.Items(ctx, classElementData)
 	if err != nil {
@@ -149,7 +149,7 @@ func (c *Client) CurrentPowerScheme(ctx context.Context) (string, error) {
 			return ref.Selected("InstanceID"), nil
 		}
 	}
-	return "", fmt.Errorf("%s: %w: no power scheme is current", classElementData, ErrUnexpectedReply)
+	return "", nil
 }
 
 // SetPowerScheme puts a package in force, by its InstanceID.
