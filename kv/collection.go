@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 
 	"google.golang.org/protobuf/proto"
 )
@@ -24,13 +25,23 @@ type Index[M proto.Message] struct {
 	Keys func(m M) [][]byte
 }
 
+// Errors of collections, which only damage or a fault of the program brings.
+var (
+	// ErrDamaged is returned when a stored record does not decode. Put and
+	// Delete refuse to touch it where there are indexes, since its rows there
+	// are unknown: to give it up, delete it by Tx.Delete and Rebuild.
+	ErrDamaged = errors.New("damaged record")
+	// ErrIndex is returned when an index and its table disagree.
+	ErrIndex = errors.New("index does not match its table")
+)
+
 var marshal = proto.MarshalOptions{Deterministic: true}
 
 func (c *Collection[M]) decode(key, value []byte) (M, error) {
 	var zero M
 	m := zero.ProtoReflect().New().Interface().(M)
 	if err := proto.Unmarshal(value, m); err != nil {
-		return zero, fmt.Errorf("table %s, key %x: damaged record: %w", c.Table, key, err)
+		return zero, fmt.Errorf("table %s, key %x: %w: %w", c.Table, key, ErrDamaged, err)
 	}
 	return m, nil
 }
@@ -47,62 +58,88 @@ func (c *Collection[M]) Get(r Reader, key []byte) (M, error) {
 
 // Put stores m at key and brings the indexes up to date.
 func (c *Collection[M]) Put(tx Tx, key []byte, m M) error {
-	if err := c.unindex(tx, key, m); err != nil {
-		return err
-	}
-	for _, ix := range c.Indexes {
-		for _, k := range ix.Keys(m) {
-			if err := tx.Put(ix.Table, indexRow(k, key), key); err != nil {
-				return err
-			}
-		}
-	}
 	v, err := marshal.Marshal(m)
 	if err != nil {
 		return fmt.Errorf("table %s: encoding a record: %w", c.Table, err)
+	}
+	old, err := c.old(tx, key)
+	if err != nil {
+		return err
+	}
+	for i := range c.Indexes {
+		if err := c.Indexes[i].update(tx, key, old, c.Indexes[i].keys(m)); err != nil {
+			return err
+		}
 	}
 	return tx.Put(c.Table, key, v)
 }
 
 // Delete removes the message at key and its index rows.
 func (c *Collection[M]) Delete(tx Tx, key []byte) error {
-	var none M
-	if err := c.unindex(tx, key, none); err != nil {
+	old, err := c.old(tx, key)
+	if err != nil {
 		return err
+	}
+	for i := range c.Indexes {
+		if err := c.Indexes[i].update(tx, key, old, nil); err != nil {
+			return err
+		}
 	}
 	return tx.Delete(c.Table, key)
 }
 
-// unindex removes the index rows of the stored message that next (nil when it
-// is to be deleted) has no longer.
-func (c *Collection[M]) unindex(tx Tx, key []byte, next M) error {
+// old returns the stored message for the indexes' sake, nil when there is none
+// or there are no indexes.
+func (c *Collection[M]) old(r Reader, key []byte) (*M, error) {
 	if len(c.Indexes) == 0 {
-		return nil
+		return nil, nil
 	}
-	old, err := c.Get(tx, key)
+	old, err := c.Get(r, key)
 	if errors.Is(err, ErrNotFound) {
-		return nil
+		return nil, nil
 	}
-	if err != nil {
-		return err
+	return &old, err
+}
+
+// keys returns the index keys of m in order and without repeats.
+func (ix *Index[M]) keys(m M) [][]byte {
+	keys := ix.Keys(m)
+	if len(keys) > 1 {
+		keys = slices.Clone(keys)
+		slices.SortFunc(keys, bytes.Compare)
+		keys = slices.CompactFunc(keys, bytes.Equal)
 	}
-	for _, ix := range c.Indexes {
-		keep := map[string]bool{}
-		if proto.Message(next).ProtoReflect().IsValid() {
-			for _, k := range ix.Keys(next) {
-				keep[string(k)] = true
-			}
-		}
-		for _, k := range ix.Keys(old) {
-			if keep[string(k)] {
-				continue
-			}
+	return keys
+}
+
+// update removes the rows that old had and next has not, and adds those that
+// only next has. Rows that stay are not written.
+func (ix *Index[M]) update(tx Tx, key []byte, old *M, next [][]byte) error {
+	var before [][]byte
+	if old != nil {
+		before = ix.keys(*old)
+	}
+	for _, k := range before {
+		if !contains(next, k) {
 			if err := tx.Delete(ix.Table, indexRow(k, key)); err != nil {
 				return err
 			}
 		}
 	}
+	for _, k := range next {
+		if !contains(before, k) {
+			if err := tx.Put(ix.Table, indexRow(k, key), key); err != nil {
+				return err
+			}
+		}
+	}
 	return nil
+}
+
+// contains looks k up in sorted keys.
+func contains(keys [][]byte, k []byte) bool {
+	_, found := slices.BinarySearchFunc(keys, k, bytes.Compare)
+	return found
 }
 
 func indexRow(indexKey, key []byte) []byte {
@@ -132,26 +169,36 @@ func IndexKey(k []byte) Range { return Prefix(indexRow(k, nil)) }
 func (c *Collection[M]) ScanIndex(r Reader, index Table, rg Range, fn func(row, key []byte, m M) error) error {
 	return r.Scan(index, rg, func(row, key []byte) error {
 		m, err := c.Get(r, key)
+		if errors.Is(err, ErrNotFound) { // not the caller's key: not ErrNotFound
+			return fmt.Errorf("index %s: row %x points at nothing: %w", index, row, ErrIndex)
+		}
 		if err != nil {
-			return fmt.Errorf("index %s points at %x: %w", index, key, err)
+			return err
 		}
 		return fn(row, key, m)
 	})
 }
 
-// ErrIndex is returned by Check when an index and its table disagree.
-var ErrIndex = errors.New("index does not match its table")
-
-// Check compares the indexes with the table.
+// Check compares the indexes with the table. The error is ErrIndex or
+// ErrDamaged.
 func (c *Collection[M]) Check(r Reader) error {
-	want := map[Table]map[string][]byte{}
-	for _, ix := range c.Indexes {
-		want[ix.Table] = map[string][]byte{}
-	}
+	rows := make([]int, len(c.Indexes)) // how many each index must have
 	err := c.Scan(r, Range{}, func(key []byte, m M) error {
-		for _, ix := range c.Indexes {
-			for _, k := range ix.Keys(m) {
-				want[ix.Table][string(indexRow(k, key))] = key
+		for i := range c.Indexes {
+			ix := &c.Indexes[i]
+			for _, k := range ix.keys(m) {
+				rows[i]++
+				row := indexRow(k, key)
+				got, err := r.Get(ix.Table, row)
+				if errors.Is(err, ErrNotFound) {
+					return fmt.Errorf("index %s: row %x is missing: %w", ix.Table, row, ErrIndex)
+				}
+				if err != nil {
+					return err
+				}
+				if !bytes.Equal(got, key) {
+					return fmt.Errorf("index %s: row %x points at %x: %w", ix.Table, row, got, ErrIndex)
+				}
 			}
 		}
 		return nil
@@ -159,60 +206,88 @@ func (c *Collection[M]) Check(r Reader) error {
 	if err != nil {
 		return err
 	}
-	for _, ix := range c.Indexes {
-		rows := want[ix.Table]
-		err := r.Scan(ix.Table, Range{}, func(row, key []byte) error {
-			if k, ok := rows[string(row)]; !ok || !bytes.Equal(k, key) {
-				return fmt.Errorf("%s row %x: %w", ix.Table, row, ErrIndex)
-			}
-			delete(rows, string(row))
-			return nil
-		})
-		if err != nil {
+	for i := range c.Indexes {
+		if err := c.Indexes[i].checkExtra(r, c, rows[i]); err != nil {
 			return err
-		}
-		for row := range rows {
-			return fmt.Errorf("%s: row %x is missing: %w", ix.Table, row, ErrIndex)
 		}
 	}
 	return nil
 }
 
-// Rebuild writes every index anew from the table.
-func (c *Collection[M]) Rebuild(tx Tx) error {
-	for _, ix := range c.Indexes {
-		var rows [][]byte
-		err := tx.Scan(ix.Table, Range{}, func(row, _ []byte) error {
-			rows = append(rows, row)
+// checkExtra looks for rows that no message has, where all that messages have,
+// want in number, are there.
+func (ix *Index[M]) checkExtra(r Reader, c *Collection[M], want int) error {
+	rows := 0
+	err := r.Scan(ix.Table, Range{}, func(_, _ []byte) error {
+		rows++
+		return nil
+	})
+	if err != nil || rows == want {
+		return err
+	}
+	err = r.Scan(ix.Table, Range{}, func(row, key []byte) error {
+		m, err := c.Get(r, key)
+		if err == nil && slices.ContainsFunc(ix.keys(m), func(k []byte) bool { return bytes.Equal(indexRow(k, key), row) }) {
 			return nil
-		})
-		if err != nil {
+		}
+		return fmt.Errorf("index %s: row %x should not be there: %w", ix.Table, row, ErrIndex)
+	})
+	if err != nil {
+		return err
+	}
+	return fmt.Errorf("index %s has %d rows, want %d: %w", ix.Table, rows, want, ErrIndex)
+}
+
+// Rebuild makes every index what the table says. It writes only what differs,
+// in the order of the rows. A damaged record ends it with ErrDamaged.
+func (c *Collection[M]) Rebuild(tx Tx) error {
+	for i := range c.Indexes {
+		if err := c.Indexes[i].rebuild(tx, c); err != nil {
 			return err
 		}
-		for _, row := range rows {
-			if err := tx.Delete(ix.Table, row); err != nil {
-				return err
-			}
-		}
 	}
-	type row struct {
-		table    Table
-		row, key []byte
-	}
-	var rows []row
+	return nil
+}
+
+func (ix *Index[M]) rebuild(tx Tx, c *Collection[M]) error {
+	type pair struct{ row, key []byte }
+	var want []pair
 	err := c.Scan(tx, Range{}, func(key []byte, m M) error {
-		for _, ix := range c.Indexes {
-			for _, k := range ix.Keys(m) {
-				rows = append(rows, row{ix.Table, indexRow(k, key), key})
-			}
+		for _, k := range ix.keys(m) {
+			want = append(want, pair{indexRow(k, key), key})
 		}
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	for _, w := range rows {
-		if err := tx.Put(w.table, w.row, w.key); err != nil {
+	slices.SortFunc(want, func(a, b pair) int { return bytes.Compare(a.row, b.row) })
+	var extra [][]byte
+	var missing []pair
+	next := 0 // want[next:] are behind the rows seen
+	err = tx.Scan(ix.Table, Range{}, func(row, key []byte) error {
+		for next < len(want) && bytes.Compare(want[next].row, row) < 0 {
+			missing = append(missing, want[next])
+			next++
+		}
+		switch {
+		case next == len(want) || !bytes.Equal(want[next].row, row):
+			extra = append(extra, row)
+		case bytes.Equal(want[next].key, key):
+			next++
+		} // else the row is right and its value wrong: missing
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, row := range extra {
+		if err := tx.Delete(ix.Table, row); err != nil {
+			return err
+		}
+	}
+	for _, w := range append(missing, want[next:]...) {
+		if err := tx.Put(ix.Table, w.row, w.key); err != nil {
 			return err
 		}
 	}

@@ -79,10 +79,15 @@ type Store interface {
 	// Update runs fn in a transaction and commits it unless fn returns an
 	// error, which Update returns. When Update returns nil the change is on
 	// disk. After an error of the commit itself the change may be there or not.
+	// A context that is done before fn begins is returned as its error; once
+	// the commit has begun it is not looked at any more. fn must not call
+	// Update or Close of the same store.
 	Update(ctx context.Context, fn func(Tx) error) error
 	// Changed returns a channel that is closed at the first commit after the
-	// call, by whomever, or when ctx is done: ask for it, read, then wait.
+	// call, by whomever, when ctx is done, or when the store is closed: ask for
+	// it, read, then wait.
 	Changed(ctx context.Context) <-chan struct{}
-	// Close waits for running transactions; it is idempotent.
+	// Close waits for running transactions; it is idempotent. It must not be
+	// called within a transaction.
 	Close() error
 }
