@@ -1,0 +1,84 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/amtscs/amtscs/access"
+	"github.com/amtscs/amtscs/audit"
+	"github.com/amtscs/amtscs/ca"
+	"github.com/amtscs/amtscs/keystore"
+	"github.com/amtscs/amtscs/kv/bolt"
+	"github.com/amtscs/amtscs/seal"
+)
+
+func runCommand(stdout, stderr io.Writer) *cobra.Command {
+	s := &settings{}
+	c := &cobra.Command{
+		Use: "run --data DIR --kek FILE", Short: "Serve",
+		Long: "Serve until SIGTERM or SIGINT. Every flag can also be given as SCSD_FLAG_NAME in the environment and as\n" +
+			"flag-name in the file of --config; a flag counts before a variable, and a variable before the file.",
+		Args: noArguments,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := s.load(c.Flags(), os.Environ); err != nil {
+				return err
+			}
+			return serve(c.Context(), s, stdout, stderr)
+		},
+	}
+	s.flags(c.Flags())
+	return c
+}
+
+// parts are what an open installation consists of.
+type parts struct {
+	log   *slog.Logger
+	db    *bolt.DB
+	seal  *seal.Keyset
+	ca    *ca.Authority
+	keys  *keystore.Store
+	users *access.Store
+	audit *audit.Log
+}
+
+// open opens the store and everything in it.
+func (s *settings) open(ctx context.Context, log *slog.Logger) (*parts, error) {
+	db, sealer, err := openStore(ctx, s.data, s.kek)
+	if err != nil {
+		return nil, err
+	}
+	p := &parts{log: log, db: db, seal: sealer, keys: keystore.New(sealer), users: &access.Store{}, audit: audit.New(sealer)}
+	if p.ca, err = ca.Open(ctx, db, sealer, ca.Options{}); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	// Nothing else works on the store: what aborted imports left can go.
+	n, err := p.keys.Sweep(ctx, db, true)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("sweeping aborted imports: %w", err), db.Close())
+	}
+	if n > 0 {
+		log.Info("what aborted imports left is removed", "pairs", n)
+	}
+	return p, nil
+}
+
+// identity loads one of the server's own certificates, or makes it anew.
+func (p *parts) identity(ctx context.Context, name string, names []string) (*identity, error) {
+	id := &identity{name: name, store: p.db, keys: p.seal, ca: p.ca, now: time.Now}
+	return id, id.ensure(ctx, names)
+}
+
+func newLog(w io.Writer, s *settings) *slog.Logger {
+	o := &slog.HandlerOptions{Level: level(s.logLevel)}
+	if s.logFormat == "json" {
+		return slog.New(slog.NewJSONHandler(w, o))
+	}
+	return slog.New(slog.NewTextHandler(w, o))
+}
