@@ -5,7 +5,8 @@
 // Lookup reads the store each time and remembers nothing. Names are given out
 // again only in a new generation, so that no certificate of a former bearer
 // ever works for the next. The last administrator who can log in can neither be
-// revoked nor lose the role.
+// revoked nor lose the role; only the passing of time can lock it out, when its
+// certificates expire, and then scsd recover-admin lets it in again.
 //
 // What a role may do is a table in package rpc. This package issues no
 // certificates (ca), keeps no passwords, and does not verify certificate chains:

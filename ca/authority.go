@@ -49,7 +49,8 @@ type Sealer interface {
 type Options struct {
 	// Now is the clock of every time this package sets; nil is time.Now.
 	Now func() time.Time
-	// Rand is where serials are drawn from; nil is crypto/rand.
+	// Rand is where serials are drawn from, by several goroutines at once; nil is
+	// crypto/rand.
 	Rand io.Reader
 	// NewKey makes the authorities' RSA keys; nil is rsa.GenerateKey. Tests
 	// share keys by it, because making one takes tens of milliseconds.

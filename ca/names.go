@@ -28,7 +28,11 @@ func checkDNSName(name string) (string, error) {
 	if _, err := netip.ParseAddr(name); err == nil {
 		return "", fmt.Errorf("%w: %q is an address, not a DNS name", ErrName, name)
 	}
-	for _, label := range strings.Split(name, ".") {
+	labels := strings.Split(name, ".")
+	if last := labels[len(labels)-1]; len(labels) > 1 && last != "" && strings.Trim(last, "0123456789") == "" {
+		return "", fmt.Errorf("%w: %q ends in a number, as addresses do", ErrName, name)
+	}
+	for _, label := range labels {
 		if label == "" || len(label) > maxLabel {
 			return "", fmt.Errorf("%w: %q: each label has 1 to %d characters", ErrName, name, maxLabel)
 		}

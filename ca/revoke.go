@@ -19,7 +19,8 @@ import (
 
 // Times of revocation lists.
 const (
-	// CRLLifetime is how long a list may be used; after half of it CRL makes a
+	// CRLLifetime is how long a list may be used from its making, and it is valid
+	// for verifiers whose clocks are Backdate behind; after half of it CRL makes a
 	// new one even when nothing was revoked.
 	CRLLifetime = 7 * 24 * time.Hour
 	// crlGrace is how long an expired certificate stays on the list: RFC 5280
@@ -112,11 +113,12 @@ func listOf(r kv.Reader, key []byte) (*scsstorev1.CaRevocationList, error) {
 	return l, err
 }
 
-// fresh reports whether the stored list shows every revocation and has more
-// than half of its time before it.
+// fresh reports whether the stored list shows every revocation, is valid by now
+// (a clock that was wrong for a while must not leave a list of the future
+// behind), and has half of its time before it.
 func fresh(l *scsstorev1.CaRevocationList, now time.Time) bool {
-	return l.Number > 0 && l.BuiltRevision == l.Revision &&
-		now.Before(l.ThisUpdate.AsTime().Add(CRLLifetime/2))
+	age := now.Sub(l.ThisUpdate.AsTime()) - Backdate
+	return l.Number > 0 && l.BuiltRevision == l.Revision && age >= -Backdate && age < CRLLifetime/2
 }
 
 // CRL returns an intermediate's revocation list, DER: the stored one if it still
@@ -157,12 +159,9 @@ func (a *Authority) CRL(ctx context.Context, i Issuer) ([]byte, error) {
 
 // buildList signs the list that follows last.
 func (s *signer) buildList(r kv.Reader, last *scsstorev1.CaRevocationList, now time.Time) (*scsstorev1.CaRevocationList, error) {
-	if last.Number > 0 && now.Before(last.ThisUpdate.AsTime()) {
-		now = last.ThisUpdate.AsTime() // a replica's clock is behind
-	}
 	template := &x509.RevocationList{
 		Number:             new(big.Int).SetUint64(last.Number + 1),
-		ThisUpdate:         now,
+		ThisUpdate:         now.Add(-Backdate),
 		NextUpdate:         now.Add(CRLLifetime),
 		SignatureAlgorithm: x509.SHA256WithRSA,
 	}
