@@ -86,8 +86,7 @@ func (c *Client) messageID() string {
 
 // post sends the envelope through the retries.
 func (c *Client) post(ctx context.Context, body []byte) (*http.Response, error) {
-	u := url.URL{Scheme: "http", Host: c.cfg.Address, Path: path}
-	req, err := retryablehttp.NewRequestWithContext(ctx, http.MethodPost, u.String(), body)
+	req, err := retryablehttp.NewRequestWithContext(ctx, http.MethodPost, endpoint(c.cfg.Address), body)
 	if err != nil {
 		return nil, err
 	}
@@ -95,6 +94,13 @@ func (c *Client) post(ctx context.Context, body []byte) (*http.Response, error) 
 	req.Header.Set("Content-Type", contentType)
 	req.Header.Set("User-Agent", "amtscs")
 	return c.retry.Do(req)
+}
+
+// endpoint is the URL of WS-Man at an address. Its scheme says http because TLS
+// lies below Config.Dial.
+func endpoint(address string) string {
+	u := url.URL{Scheme: "http", Host: address, Path: path}
+	return u.String()
 }
 
 // failed turns the error of a call that got no HTTP answer into the package's.

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,8 +24,9 @@ type Config struct {
 	// Address is the host:port of the Host header.
 	Address string
 	// Dial returns a connection on which HTTP can be spoken at once: TLS, if any,
-	// is done. It is called again whenever the device has closed the last one. Its
-	// errors are wrapped; those of a connection refused or timed out are retried.
+	// is done. It is called again whenever the device has closed the last one, and
+	// must return when ctx is done. Its errors are wrapped; a *net.OpError, such as
+	// a refused connection, is retried.
 	Dial func(ctx context.Context) (net.Conn, error)
 	// User and Password log in by HTTP digest; User defaults to amt.AdminUser.
 	User     string
@@ -109,10 +111,12 @@ type Client struct {
 	spoke    bool      // an envelope came from this device
 	lastUse  time.Time // end of the last call
 
-	mu     sync.Mutex // Protects realm, server and fresh.
+	mu     sync.Mutex // Protects realm, server, fresh, open and closed.
 	realm  string
 	server string
-	fresh  *credentials // set by SetCredentials, taken by the next call
+	fresh  *credentials              // set by SetCredentials, taken by the next call
+	open   map[*countedConn]struct{} // connections not closed yet
+	closed bool
 
 	ioFailed atomic.Bool // a read or write of a connection failed since the request began
 
@@ -132,11 +136,17 @@ func New(c Config) (*Client, error) {
 	if _, _, err := net.SplitHostPort(c.Address); err != nil {
 		return nil, fmt.Errorf("%w: address: %w", ErrArgument, err)
 	}
+	if _, err := url.Parse(endpoint(c.Address)); err != nil {
+		return nil, fmt.Errorf("%w: address: %w", ErrArgument, err)
+	}
 	if c.PSKForm > PSKPlain {
 		return nil, fmt.Errorf("%w: PSKForm %d", ErrArgument, c.PSKForm)
 	}
 	c = c.withDefaults()
-	cl := &Client{cfg: c, turn: make(chan struct{}, 1), login: login{user: c.User, password: c.Password}}
+	cl := &Client{
+		cfg: c, turn: make(chan struct{}, 1), open: map[*countedConn]struct{}{},
+		login: login{user: c.User, password: c.Password},
+	}
 	if _, err := io.ReadFull(c.Rand, cl.prefx[:]); err != nil {
 		return nil, fmt.Errorf("drawing message ids: %w", err)
 	}
@@ -233,12 +243,22 @@ func (c *Client) String() string { return "wsman client of " + c.cfg.Address }
 // GoString is String: a client holds secrets.
 func (c *Client) GoString() string { return c.String() }
 
-// Close ends the calls under way with ErrClosed, waits for them, and closes the
+// Close ends the calls under way with ErrClosed, waits for them, and closes every
 // connection. It may be called twice.
 func (c *Client) Close() error {
 	c.end(ErrClosed)
 	c.turn <- struct{}{}
+	defer func() { <-c.turn }()
 	c.base.CloseIdleConnections()
-	<-c.turn
+	c.mu.Lock()
+	c.closed = true // what is still being dialled is closed on arrival
+	var open []*countedConn
+	for conn := range c.open {
+		open = append(open, conn)
+	}
+	c.mu.Unlock()
+	for _, conn := range open {
+		_ = conn.Close()
+	}
 	return nil
 }

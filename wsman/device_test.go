@@ -70,6 +70,8 @@ type device struct {
 	noAuth    bool            // ask for no login
 	resetEach int             // new nonce after that many requests
 	lies      bool            // call the nonce stale when the password is wrong
+	slow      bool            // answer byte by byte
+	mishaps   map[string][]mishap
 	served    int
 	stop      chan struct{}
 }
@@ -82,7 +84,7 @@ func newDevice(t *testing.T) *device {
 	}
 	d := &device{
 		t: t, ln: ln, password: testPassword, scripts: map[string][]answer{},
-		qop: `"auth"`, staleWord: `"false"`, used: map[string]bool{}, stop: make(chan struct{}),
+		qop: `"auth"`, staleWord: `"false"`, used: map[string]bool{}, mishaps: map[string][]mishap{}, stop: make(chan struct{}),
 	}
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -206,6 +208,10 @@ func (d *device) login(s seen) (string, bool) {
 	}
 	current := fmt.Sprintf("wlbEK1EtAAAAAAAAWW5aUHFp+mQ%05d", d.nonce)
 	stale := `"false"`
+	if s.auth != nil && len(d.mishaps[s.call]) > 0 && d.mishaps[s.call][0] == nonceGone {
+		d.expire(s.call)
+		current = ""
+	}
 	if s.auth != nil {
 		if s.auth["nonce"] != current {
 			stale = d.staleWord
@@ -265,6 +271,7 @@ func (d *device) answer(conn net.Conn, s seen) bool {
 	} else {
 		a = answer{status: 400, xml: faultXML("b:DestinationUnreachable", "no such class", "")}
 	}
+	slow := d.slow
 	d.mu.Unlock()
 	switch {
 	case a.drop:
@@ -276,7 +283,11 @@ func (d *device) answer(conn net.Conn, s seen) bool {
 		_, _ = io.WriteString(conn, a.raw)
 		return !a.close
 	}
-	_, _ = conn.Write(a.http(s))
+	if slow {
+		trickle(conn, a.http(s))
+	} else {
+		_, _ = conn.Write(a.http(s))
+	}
 	return !a.close
 }
 

@@ -60,8 +60,9 @@ func (l *login) take(h http.Header) (stale bool, err error) {
 }
 
 // adopt takes c over if it can be answered: realm and nonce present, MD5 or no
-// algorithm, qop absent or a list that holds auth. AMT sends stale and qop in
-// quotes and, from 14 on, qop "auth,auth-int".
+// algorithm, qop absent or a list that holds auth, and nothing that could not be
+// sent back in a header. AMT sends stale and qop in quotes and, from 14 on, qop
+// "auth,auth-int".
 func (l *login) adopt(c challenge) bool {
 	nonce, ok := c.get("nonce")
 	if !ok || nonce == "" {
@@ -70,6 +71,11 @@ func (l *login) adopt(c challenge) bool {
 	realm, ok := c.get("realm")
 	if !ok {
 		return false
+	}
+	for _, p := range c.params {
+		if p.value != printable(p.value) {
+			return false
+		}
 	}
 	algo, _ := c.get("algorithm")
 	if algo != "" && !strings.EqualFold(algo, "MD5") {

@@ -365,6 +365,50 @@ func TestClose(t *testing.T) {
 	}
 }
 
+// TestCloseWhileDialling: a connection that comes after Close is closed.
+func TestCloseWhileDialling(t *testing.T) {
+	t.Parallel()
+	here, there := net.Pipe()
+	defer func() { _ = there.Close() }()
+	dialling, closed := make(chan struct{}), make(chan struct{})
+	c, err := New(Config{Address: "[fe80::1%eth0]:16993", Dial: func(context.Context) (net.Conn, error) {
+		close(dialling)
+		<-closed
+		return here, nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	errs := make(chan error)
+	go func() { errs <- get(t.Context(), c) }()
+	<-dialling
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-errs; !errors.Is(err, ErrClosed) {
+		t.Errorf("got %v", err)
+	}
+	close(closed)
+	if _, err := there.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+		t.Errorf("the connection stays open: %v", err)
+	}
+}
+
+// TestHostHeader: a zone stays out of it.
+func TestHostHeader(t *testing.T) {
+	t.Parallel()
+	for address, want := range map[string]string{"[fe80::1%eth0]:16993": "[fe80::1]:16993", "192.0.2.1:16993": "192.0.2.1:16993", "pc1.example.com:16993": "pc1.example.com:16993"} {
+		d := newDevice(t)
+		d.on("*", general)
+		if err := get(t.Context(), d.client(func(c *Config) { c.Address = address })); err != nil {
+			t.Errorf("%s: %v", address, err)
+		}
+		if got := d.last().host; got != want {
+			t.Errorf("%s: Host %q, want %q", address, got, want)
+		}
+	}
+}
+
 // TestConcurrent: calls from many goroutines go one after the other over one
 // connection.
 func TestConcurrent(t *testing.T) {
@@ -442,7 +486,7 @@ func TestConfig(t *testing.T) {
 	t.Parallel()
 	dial := func(context.Context) (net.Conn, error) { return nil, errors.New("no") }
 	for name, c := range map[string]Config{
-		"nothing": {}, "no address": {Dial: dial}, "no dial": {Address: "a:1"}, "no port": {Address: "a", Dial: dial},
+		"nothing": {}, "no address": {Dial: dial}, "no dial": {Address: "a:1"}, "no port": {Address: "a", Dial: dial}, "blank": {Address: "a b:1", Dial: dial},
 		"form": {Address: "a:1", Dial: dial, PSKForm: 9}, "no randomness": {Address: "a:1", Dial: dial, Rand: strings.NewReader("")},
 	} {
 		if _, err := New(c); err == nil {

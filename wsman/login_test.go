@@ -76,6 +76,8 @@ func TestTake(t *testing.T) {
 		{"only auth-int", `Digest realm="r", nonce="n", qop="auth-int"`, false, false},
 		{"SHA-256", `Digest realm="r", nonce="n", algorithm=SHA-256`, false, false},
 		{"MD5-sess", `Digest realm="r", nonce="n", algorithm=MD5-sess`, false, false},
+		{"control character", "Digest realm=\"r\x01\", nonce=\"n\"", false, false},
+		{"not ASCII", "Digest realm=\"r\", nonce=\"n\xff\"", false, false},
 		{"no nonce", `Digest realm="r"`, false, false},
 		{"no realm", `Digest nonce="n"`, false, false},
 		{"Basic", `Basic realm="r"`, false, false},

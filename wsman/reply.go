@@ -107,6 +107,17 @@ func shorten(s string) string {
 	return s
 }
 
+// printable replaces what is not printable ASCII, so that a device cannot write
+// into a log or a terminal.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' {
+			return '?'
+		}
+		return r
+	}, s)
+}
+
 // check holds the reply against its request: a fault becomes an error, RelatesTo
 // must name the message, the action must be the request's with "Response".
 // A fault may lack RelatesTo, since the device may not have read so far.

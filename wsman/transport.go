@@ -74,7 +74,20 @@ func (c *Client) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	if c.cfg.Hooks.Connection != nil {
 		c.cfg.Hooks.Connection()
 	}
-	return &countedConn{Conn: conn, c: c}, nil
+	return c.keep(conn)
+}
+
+// keep counts a connection and remembers it for Close.
+func (c *Client) keep(conn net.Conn) (net.Conn, error) {
+	counted := &countedConn{Conn: conn, c: c}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		_ = conn.Close()
+		return nil, ErrClosed
+	}
+	c.open[counted] = struct{}{}
+	return counted, nil
 }
 
 // isTimeout looks through all of err's chain: *url.Error looks one level deep.
@@ -113,6 +126,14 @@ func (c *countedConn) Write(p []byte) (int, error) {
 		c.c.ioFailed.Store(true)
 	}
 	return n, err
+}
+
+// Close closes the connection and forgets it.
+func (c *countedConn) Close() error {
+	c.c.mu.Lock()
+	delete(c.c.open, c)
+	c.c.mu.Unlock()
+	return c.Conn.Close()
 }
 
 // loginTransport is the RoundTripper below the retries: it logs in, answers
@@ -224,7 +245,7 @@ func (c *Client) count(name string, took time.Duration, in, out int64, resp *htt
 	}
 	if resp != nil {
 		c.mu.Lock()
-		c.server = shorten(resp.Header.Get("Server"))
+		c.server = shorten(printable(resp.Header.Get("Server")))
 		c.mu.Unlock()
 		if resp.StatusCode == http.StatusUnauthorized {
 			c.challenges.Add(1)
