@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/amtscs/amtscs/amt"
 	"github.com/amtscs/amtscs/profile"
@@ -236,9 +239,22 @@ func journaled(ctx context.Context, j Journal, call string, f func() error) erro
 	return err
 }
 
-// compareField appends a difference.
+// compareField appends a difference. got comes from the device.
 func compareField(d *[]Difference, field, want, got string) {
 	if want != got {
-		*d = append(*d, Difference{field, want, got})
+		*d = append(*d, Difference{field, want, printable(got)})
 	}
+}
+
+// printable quotes a device's text that a terminal would not show as it is, and
+// bounds it.
+func printable(s string) string {
+	const most = 200
+	if len(s) > most {
+		s = s[:most]
+	}
+	if strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) || r == utf8.RuneError }) {
+		return strconv.Quote(s)
+	}
+	return s
 }

@@ -322,6 +322,7 @@ func TestStrings(t *testing.T) {
 		{consentName(0), "none"}, {consentName(1), "kvm"}, {consentName(4294967295), "all"}, {consentName(7), "unknown (7)"},
 		{accessName(0), "local"}, {accessName(1), "network"}, {accessName(2), "any"}, {accessName(3), "unknown (3)"},
 		{realmNames([]amt.Realm{5, 2, 5}), "Redirection RemoteControl"}, {canonical("010.0.0.1"), "010.0.0.1"}, {canonical("0.0.0.0"), ""}, {canonical("192.0.2.1"), "192.0.2.1"},
+		{printable("pc1"), "pc1"}, {printable("a\u202eb"), `"a\u202eb"`}, {printable("\u009b2J"), `"\u009b2J"`}, {printable(strings.Repeat("x", 300)), strings.Repeat("x", 200)},
 		{Difference{"a", "", "b"}.String(), "a: want (none), got b"}, {unsupported("x").Error(), "x"},
 	} {
 		if tt[0] != tt[1] {

@@ -81,9 +81,9 @@ func (a *accounts) diff(list []entry) ([]Difference, string) {
 	var others []string
 	for _, e := range list {
 		if !a.wanted(e.user.Name) {
-			others = append(others, e.user.Name)
+			others = append(others, printable(e.user.Name))
 			if a.d.Prune {
-				diff = append(diff, Difference{"user " + e.user.Name, "", "present"})
+				diff = append(diff, Difference{"user " + printable(e.user.Name), "", "present"})
 			}
 		}
 	}
@@ -105,7 +105,7 @@ func (a *accounts) write(ctx context.Context, c *wsman.Client, j Journal, list [
 				continue
 			}
 			if err := remove(ctx, c, j, e); err != nil {
-				return fmt.Errorf("user %s: %w", e.user.Name, err)
+				return fmt.Errorf("user %s: %w", printable(e.user.Name), err)
 			}
 		}
 	}
@@ -169,7 +169,7 @@ func update(ctx context.Context, c *wsman.Client, h wsman.UserHandle, u wsman.Us
 // remove removes a user. If the answer is lost the users are read: handles may be
 // given anew, so a second removal could strike another.
 func remove(ctx context.Context, c *wsman.Client, j Journal, e entry) error {
-	err := journaled(ctx, j, "RemoveUserAclEntry "+e.user.Name, func() error { return c.RemoveUser(ctx, e.handle) })
+	err := journaled(ctx, j, "RemoveUserAclEntry "+printable(e.user.Name), func() error { return c.RemoveUser(ctx, e.handle) })
 	if !errors.Is(err, wsman.ErrLost) {
 		return err
 	}
