@@ -105,7 +105,7 @@ func TestTruncationAtKey(t *testing.T) {
 // recordEnds are the offsets behind each record of a stream.
 func recordEnds(b []byte) []int {
 	var ends []int
-	for at := 0; at < len(b); {
+	for at := 0; at+headerLen <= len(b); {
 		at += headerLen + int(binary.BigEndian.Uint16(b[at+3:]))
 		ends = append(ends, at)
 	}
