@@ -54,15 +54,28 @@ func (id *identity) certificate() (*tls.Certificate, error) {
 	return c, nil
 }
 
-// ensure loads the certificate, and issues one when there is none, when it is
-// due, or when names (empty: those it has) are others.
-func (id *identity) ensure(ctx context.Context, names []string) error {
-	var m *scsstorev1.ServerIdentity
-	err := id.store.View(ctx, func(r kv.Reader) error {
-		var err error
+// stored is the record of the certificate.
+func (id *identity) stored(ctx context.Context) (m *scsstorev1.ServerIdentity, err error) {
+	err = id.store.View(ctx, func(r kv.Reader) error {
 		m, err = identities.Get(r, []byte(id.name))
 		return err
 	})
+	return m, err
+}
+
+// read loads the certificate as it is stored.
+func (id *identity) read(ctx context.Context) error {
+	m, err := id.stored(ctx)
+	if err != nil {
+		return err
+	}
+	return id.load(m)
+}
+
+// ensure loads the certificate, and issues one when there is none, when it is
+// due, or when names (empty: those it has) are others.
+func (id *identity) ensure(ctx context.Context, names []string) error {
+	m, err := id.stored(ctx)
 	if errors.Is(err, kv.ErrNotFound) {
 		return id.issue(ctx, names)
 	}

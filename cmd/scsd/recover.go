@@ -51,7 +51,7 @@ func recoverAdmin(ctx context.Context, p *place, user, address string) (err erro
 	if _, err := os.Lstat(p.context); err == nil {
 		return hint("choose another --admin-context", fmt.Errorf("%s: %w", p.context, atomicfile.ErrExists))
 	}
-	db, keys, err := openStore(ctx, p.data, p.kek)
+	db, keys, err := openStore(ctx, p.data, p.kek, bolt.Options{})
 	if err != nil {
 		return err
 	}
@@ -69,7 +69,7 @@ func recoverAdmin(ctx context.Context, p *place, user, address string) (err erro
 }
 
 // openStore opens the store of an installation and its keyset.
-func openStore(ctx context.Context, data, kekFile string) (*bolt.DB, *seal.Keyset, error) {
+func openStore(ctx context.Context, data, kekFile string, o bolt.Options) (*bolt.DB, *seal.Keyset, error) {
 	path := filepath.Join(data, storeName)
 	if _, err := os.Stat(path); err != nil {
 		return nil, nil, hint("scsd init makes it", fmt.Errorf("opening the store: %w", err))
@@ -78,7 +78,7 @@ func openStore(ctx context.Context, data, kekFile string) (*bolt.DB, *seal.Keyse
 	if err != nil {
 		return nil, nil, hint("give the file that scsd init used, mode 0600", fmt.Errorf("the key-encryption key: %w", err))
 	}
-	db, err := bolt.Open(path, bolt.Options{})
+	db, err := bolt.Open(path, o)
 	if errors.Is(err, bolt.ErrLocked) {
 		return nil, nil, hint("stop the other scsd first", fmt.Errorf("opening the store: %w", err))
 	}

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/spf13/pflag"
+)
+
+// loaded is settings made of flags, variables and a file.
+func loaded(t *testing.T, file string, env []string, args ...string) (*settings, error) {
+	t.Helper()
+	s := &settings{}
+	f := pflag.NewFlagSet("run", pflag.ContinueOnError)
+	s.flags(f)
+	if file != "" {
+		path := filepath.Join(t.TempDir(), "scsd.yaml")
+		if err := os.WriteFile(path, []byte(file), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		env = append(env, "SCSD_CONFIG="+path)
+	}
+	if err := f.Parse(append([]string{"--data=d", "--kek=k"}, args...)); err != nil {
+		t.Fatal(err)
+	}
+	return s, s.load(f, func() []string { return env })
+}
+
+func TestPrecedence(t *testing.T) {
+	t.Parallel()
+	const file = "hello-addr: :1\ngrpc-addr: :2\nworkers: 7\ndial-allow: [10.0.0.0/8, 192.0.2.1]\nstop-timeout: 3s\n"
+	s, err := loaded(t, file, []string{"SCSD_HELLO_ADDR=:3", "SCSD_GRPC_ADDR=:4", "SCSD_SERVICE_HOST=x"}, "--grpc-addr=:5")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.helloAddr != ":3" || s.grpcAddr != ":5" || s.workers != 7 || s.stopTimeout.String() != "3s" {
+		t.Errorf("got %+v", s)
+	}
+	if len(s.allow) != 2 || s.allow[0].String() != "10.0.0.0/8" || s.allow[1].String() != "192.0.2.1/32" {
+		t.Errorf("got %v", s.allow)
+	}
+	if s.metricsAddr != "127.0.0.1:9973" {
+		t.Errorf("got %q, want the default", s.metricsAddr)
+	}
+}
+
+func TestListFromVariable(t *testing.T) {
+	t.Parallel()
+	s, err := loaded(t, "", []string{"SCSD_DIAL_ALLOW=127.0.0.0/8,::1/128", "SCSD_PSK_SUITES=aes256"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(s.allow) != 2 || !loopback(s.allow[0]) || !loopback(s.allow[1]) || len(s.pskSuites) != 1 {
+		t.Errorf("got %v, %v", s.allow, s.pskSuites)
+	}
+}
+
+func TestLoadRefuses(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		file string
+		env  []string
+		args []string
+		want string
+	}{
+		{file: "hello-adr: :1", want: `unknown key "hello-adr"`},
+		{file: "config: x", want: `unknown key "config"`},
+		{file: "hello-addr: :1\nhello-addr: :2\n", want: "scsd.yaml"},
+		{file: "workers: many", want: "workers"},
+		{file: "workers: {a: 1}", want: "want a value, not a table"},
+		{file: "- a", want: "scsd.yaml"},
+		{env: []string{"SCSD_WORKERS=many"}, want: "SCSD_WORKERS"},
+		{env: []string{"SCSD_CONFIG=/no/such"}, want: "/no/such"},
+		{args: []string{"--hello-addr=9971"}, want: "want host:port"},
+		{args: []string{"--grpc-addr="}, want: "--grpc-addr"},
+		{args: []string{"--dial-allow=10.0.0.0/40"}, want: "want a network"},
+		{args: []string{"--workers=0"}, want: "--workers"},
+		{args: []string{"--log-level=loud"}, want: "--log-level"},
+		{args: []string{"--log-format=xml"}, want: "--log-format"},
+		{args: []string{"--psk-versions=1.3"}, want: "--psk-versions"},
+		{args: []string{"--psk-suites=null"}, want: "--psk-suites"},
+		{args: []string{"--pair-form=x"}, want: "--pair-form"},
+		{args: []string{"--psk-form=x"}, want: "--psk-form"},
+		{args: []string{"--device-port=0"}, want: "--device-port"},
+		{args: []string{"--event-life=1s"}, want: "--event-life"},
+		{args: []string{"--data="}, want: "--data"},
+		{args: []string{"--kek="}, want: "--kek"},
+	} {
+		_, err := loaded(t, c.file, c.env, c.args...)
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%+v: got %v, want it to name %s", c, err, c.want)
+		}
+	}
+}
+
+func TestMetricsMayBeOff(t *testing.T) {
+	t.Parallel()
+	if s, err := loaded(t, "", nil, "--metrics-addr="); err != nil || s.metricsAddr != "" {
+		t.Errorf("got %q, %v", s.metricsAddr, err)
+	}
+}
+
+// TestOperationsPage wants a heading for every flag, with its variable.
+func TestOperationsPage(t *testing.T) {
+	t.Parallel()
+	doc, err := os.ReadFile("../../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := pflag.NewFlagSet("run", pflag.ContinueOnError)
+	(&settings{}).flags(f)
+	f.VisitAll(func(fl *pflag.Flag) {
+		for _, want := range []string{"\n### --" + fl.Name, "`" + envName(fl.Name) + "`"} {
+			if !strings.Contains(string(doc), want) {
+				t.Errorf("docs/operations.md has no %q", strings.TrimSpace(want))
+			}
+		}
+	})
+}

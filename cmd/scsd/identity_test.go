@@ -1,0 +1,144 @@
+package main
+
+import (
+	"crypto/x509"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/amtscs/amtscs/ca"
+	"github.com/amtscs/amtscs/cmd/internal/contextfile"
+	"github.com/amtscs/amtscs/kv/bolt"
+)
+
+func contextfileLeaf(t *testing.T) (*x509.Certificate, error) {
+	dir := t.TempDir()
+	if code, _, errs := scsd(t, "init", "--data", filepath.Join(dir, "data"), "--kek", filepath.Join(dir, "kek")); code != 0 {
+		t.Fatal(errs)
+	}
+	f, err := contextfile.Load(filepath.Join(dir, "admin.yaml"))
+	if err != nil {
+		return nil, err
+	}
+	return f.Leaf()
+}
+
+// TestIdentityRenewsItself turns the clock on until the certificate is due.
+func TestIdentityRenewsItself(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	data, kek := filepath.Join(dir, "data"), filepath.Join(dir, "kek")
+	if code, _, errs := scsd(t, "init", "--data", data, "--kek", kek, "--server-name", "scs.example.com"); code != 0 {
+		t.Fatal(errs)
+	}
+	db, keys, err := openStore(t.Context(), data, kek, bolt.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	at := time.Now()
+	now := func() time.Time { return at }
+	authority, err := ca.Open(t.Context(), db, keys, ca.Options{Now: now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{apiIdentity, consoleIdentity} {
+		at = time.Now()
+		id := &identity{name: name, store: db, keys: keys, ca: authority, now: now}
+		if _, err := id.certificate(); err == nil {
+			t.Error("there is a certificate before it is loaded")
+		}
+		renews(t, id, &at)
+	}
+}
+
+func renews(t *testing.T, id *identity, at *time.Time) {
+	t.Helper()
+	serials := map[string]bool{}
+	for _, on := range []time.Duration{0, 24 * time.Hour, 500 * 24 * time.Hour} {
+		*at = at.Add(on)
+		if err := id.ensure(t.Context(), nil); err != nil {
+			t.Fatal(err)
+		}
+		c, err := id.certificate()
+		if err != nil {
+			t.Fatal(err)
+		}
+		serials[c.Leaf.SerialNumber.String()] = true
+		if c.Leaf.NotAfter.Before(*at) {
+			t.Errorf("%s: it ended on %v", id.name, c.Leaf.NotAfter)
+		}
+	}
+	if len(serials) != 2 {
+		t.Errorf("%s: %d certificates, want 2", id.name, len(serials))
+	}
+	if id.name == apiIdentity {
+		if err := id.current.Load().Leaf.VerifyHostname("scs.example.com"); err != nil {
+			t.Error(err)
+		}
+		if err := id.ensure(t.Context(), []string{"other.example.com"}); err != nil {
+			t.Fatal(err)
+		}
+		if err := id.current.Load().Leaf.VerifyHostname("other.example.com"); err != nil {
+			t.Error("new names need no new certificate:", err)
+		}
+	}
+}
+
+func TestDoctorKnowsTheTroubles(t *testing.T) {
+	t.Parallel()
+	d := &doctor{s: &settings{helloAddr: "127.0.0.1:1", data: "/no/such", kek: "/no/such/kek"}, now: time.Now}
+	d.files()
+	d.disk()
+	d.store(t.Context())
+	d.reach("127.0.0.1", "9971")
+	d.reach("0.0.0.0", "1234")
+	d.now = func() time.Time { return time.Unix(0, 0) }
+	d.clock()
+	for i, f := range d.findings {
+		if f.Verdict == good || f.Verdict != skipped && (f.OnPC == "" || f.Cure == "") {
+			t.Errorf("finding %d: %+v", i, f)
+		}
+	}
+	if len(d.findings) < 8 {
+		t.Errorf("got %d findings: %+v", len(d.findings), d.findings)
+	}
+}
+
+func TestSearchDomains(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "resolv.conf")
+	doc := "nameserver 192.0.2.1\ndomain old.example.com\nsearch a.example.com b.example.com .\n"
+	if err := os.WriteFile(path, []byte(doc), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got := searchDomains(path)
+	if len(got) != 2 || got[0] != "a.example.com" || got[1] != "b.example.com" {
+		t.Errorf("got %v", got)
+	}
+	if got := searchDomains("/no/such"); got != nil {
+		t.Errorf("got %v", got)
+	}
+}
+
+func TestServerNames(t *testing.T) {
+	t.Parallel()
+	got := serverNames("Host1", []string{"scs.example.com", "127.0.0.1"})
+	want := []string{"localhost", "127.0.0.1", "::1", "host1", "scs.example.com"}
+	if len(got) != len(want) {
+		t.Fatalf("got %v, want %v", got, want)
+	}
+	for i := range want {
+		if got[i] != want[i] {
+			t.Errorf("got %v, want %v", got, want)
+		}
+	}
+	if consoleName("") != "scsd" || consoleName("PC.Example") != "pc.example" {
+		t.Error("console names")
+	}
+	if level("warn") != slog.LevelWarn {
+		t.Error("levels")
+	}
+}
