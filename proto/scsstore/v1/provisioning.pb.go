@@ -1019,7 +1019,11 @@ type Workflow struct {
 	// Who paused, cancelled or retried it last.
 	Who string `protobuf:"bytes,30,opt,name=who,proto3" json:"who,omitempty"`
 	// Why, in that person's words.
-	Why           string `protobuf:"bytes,31,opt,name=why,proto3" json:"why,omitempty"`
+	Why string `protobuf:"bytes,31,opt,name=why,proto3" json:"why,omitempty"`
+	// Number of the administrator's password that this workflow drew; 0 for none.
+	AdminPassword uint64 `protobuf:"varint,32,opt,name=admin_password,json=adminPassword,proto3" json:"admin_password,omitempty"`
+	// Number of the MEBx password that this workflow drew; 0 for none.
+	MebxPassword  uint64 `protobuf:"varint,33,opt,name=mebx_password,json=mebxPassword,proto3" json:"mebx_password,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1269,6 +1273,20 @@ func (x *Workflow) GetWhy() string {
 		return x.Why
 	}
 	return ""
+}
+
+func (x *Workflow) GetAdminPassword() uint64 {
+	if x != nil {
+		return x.AdminPassword
+	}
+	return 0
+}
+
+func (x *Workflow) GetMebxPassword() uint64 {
+	if x != nil {
+		return x.MebxPassword
+	}
+	return 0
 }
 
 // InboxRow is a hello, or many alike, that led to no workflow, or a device that
@@ -1785,7 +1803,7 @@ const file_scsstore_v1_provisioning_proto_rawDesc = "" +
 	"\x05state\x18\x03 \x01(\x0e2\x1b.scsstore.v1.IntentionStateR\x05state\x12*\n" +
 	"\x02at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x125\n" +
 	"\bended_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\aendedAt\x12\x18\n" +
-	"\aoutcome\x18\x06 \x01(\tR\aoutcome\"\xef\b\n" +
+	"\aoutcome\x18\x06 \x01(\tR\aoutcome\"\xbb\t\n" +
 	"\bWorkflow\x12\x12\n" +
 	"\x04uuid\x18\x01 \x01(\fR\x04uuid\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\x04R\x06number\x12-\n" +
@@ -1826,7 +1844,9 @@ const file_scsstore_v1_provisioning_proto_rawDesc = "" +
 	"\fcommitted_at\x18\x1c \x01(\v2\x1a.google.protobuf.TimestampR\vcommittedAt\x12\x18\n" +
 	"\arewinds\x18\x1d \x01(\rR\arewinds\x12\x10\n" +
 	"\x03who\x18\x1e \x01(\tR\x03who\x12\x10\n" +
-	"\x03why\x18\x1f \x01(\tR\x03why\"\xcf\x02\n" +
+	"\x03why\x18\x1f \x01(\tR\x03why\x12%\n" +
+	"\x0eadmin_password\x18  \x01(\x04R\radminPassword\x12#\n" +
+	"\rmebx_password\x18! \x01(\x04R\fmebxPassword\"\xcf\x02\n" +
 	"\bInboxRow\x12\x12\n" +
 	"\x04uuid\x18\x01 \x01(\fR\x04uuid\x12\x10\n" +
 	"\x03pid\x18\x02 \x01(\fR\x03pid\x12\x16\n" +

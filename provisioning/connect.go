@@ -1,0 +1,171 @@
+package provisioning
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/amtscs/amtscs/amt"
+	"github.com/amtscs/amtscs/keystore"
+	"github.com/amtscs/amtscs/kv"
+	pb "github.com/amtscs/amtscs/proto/scsstore/v1"
+	"github.com/amtscs/amtscs/wsman"
+)
+
+// client is the session with the device in set-up; it is opened, and the
+// device's state read back, when the run has none.
+func (r *run) client(ctx context.Context) (*wsman.Client, error) {
+	if r.sess != nil {
+		return r.sess.client, nil
+	}
+	s, err := r.enterSetup(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r.sess, r.resumed, r.seen = s, true, nil
+	if err := r.met(ctx, s); err != nil {
+		return nil, err
+	}
+	if err := r.readBack(ctx, s); err != nil {
+		return nil, err
+	}
+	return s.client, nil
+}
+
+// enterSetup looks for the device over TLS-PSK: at its known address and at those
+// of its hellos, with the pair of its latest hello, its present and its next one.
+func (r *run) enterSetup(ctx context.Context) (*session, error) {
+	var last error
+	for _, addr := range r.setupAddresses() {
+		s, err := r.enterPSK(ctx, addr)
+		if err == nil {
+			return s, nil
+		}
+		last = err
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	if last == nil {
+		last = errors.New("no address of the device is known")
+	}
+	return nil, last
+}
+
+// enterPSK tries the device's pairs at one address.
+func (r *run) enterPSK(ctx context.Context, addr netip.AddrPort) (*session, error) {
+	var last error
+	for _, pid := range r.pids() {
+		var secrets keystore.Secrets
+		err := r.e.cfg.Store.View(ctx, func(rd kv.Reader) error {
+			var err error
+			secrets, err = r.e.cfg.Keys.Secrets(rd, pid)
+			return err
+		})
+		if err != nil {
+			return nil, fmt.Errorf("reading pair %v: %w", pid, err)
+		}
+		list, err := r.e.candidates(r.dev, secrets, false, r.wf.GetCredentialsSet())
+		if err != nil {
+			return nil, because(StoreFailed, err)
+		}
+		s, err := r.e.enter(ctx, visit{
+			addr: addr, dial: r.e.pskDialer(addr, amt.Pair{PID: pid, PPS: secrets.PPS}),
+			pid: pid, candidates: list, uuid: r.uuid,
+		})
+		if err == nil && s.setup.State != amt.InSetup {
+			s.close()
+			return nil, because(NotInSetup, fmt.Errorf("%v is in phase %v", addr, s.setup.State))
+		}
+		if err == nil {
+			return s, nil
+		}
+		last = err
+		if f := classify(err); f.reason != KeyMismatch && f.reason != PIDUnknownToDevice {
+			break
+		}
+	}
+	return nil, last
+}
+
+// setupAddresses are where the device may be: the address that answered last,
+// then its hellos' peers.
+func (r *run) setupAddresses() []netip.AddrPort {
+	var list []netip.AddrPort
+	add := func(a netip.Addr) {
+		if p := netip.AddrPortFrom(a, r.e.cfg.DevicePort); a.IsValid() && !slices.Contains(list, p) {
+			list = append(list, p)
+		}
+	}
+	if known, err := netip.ParseAddrPort(r.dev.GetAddress()); err == nil {
+		add(known.Addr())
+	}
+	for _, h := range r.e.soft.hints(r.uuid, r.pids()...) {
+		add(h.peer)
+	}
+	return list
+}
+
+// pids are the pairs that the device may hold: that of its latest hello, the
+// present one, the next one.
+func (r *run) pids() []amt.PID {
+	var own []amt.PID
+	for _, p := range [][]byte{r.dev.GetCurrentPid(), r.dev.GetNextPid()} {
+		if len(p) > 0 {
+			own = append(own, pidOf(p))
+		}
+	}
+	hints := r.e.soft.hints(r.uuid, own...)
+	if len(hints) == 0 || len(own) < 2 || hints[0].pid == own[0] {
+		return own
+	}
+	slices.Reverse(own)
+	return own
+}
+
+// met stores what a new session has shown: the address, the password that logged
+// in, and, by the pair it was opened with, that SetTLSPSK took effect.
+func (r *run) met(ctx context.Context, s *session) error {
+	return r.update(ctx, true, func(ed *edit) error {
+		d := ed.d
+		d.Address, d.Realm = s.addr.String(), s.realm
+		if s.pid != (amt.PID{}) && s.pid == pidOf(d.GetNextPid()) {
+			d.NextPidDoubtful = false
+			settle(ed.w, stepPair, callSetTLSPSK, intentionResolved, "the device holds the next pair")
+		}
+		return r.e.learn(d, s.login, ed.now)
+	})
+}
+
+// readBack compares what is recorded with what the device has, when the session
+// was opened anew: somebody may have reset it.
+func (r *run) readBack(ctx context.Context, s *session) error {
+	if r.at < stepCertificate || r.wf.GetCertificateHandle() == "" {
+		return nil
+	}
+	certs, err := s.client.Certificates(ctx)
+	if err != nil {
+		return fmt.Errorf("reading certificates back: %w", err)
+	}
+	for _, c := range certs {
+		if string(c.Handle) == r.wf.GetCertificateHandle() && bytes.Equal(c.Raw, r.wf.GetCertificate()) {
+			return nil
+		}
+	}
+	return &rewind{to: 1, anew: true, why: "the device no longer has its certificate: it was reset"}
+}
+
+// storedPassword opens the password with a number, empty when the record has it
+// no longer.
+func (r *run) storedPassword(n uint64) (*pb.Password, amt.Secret, error) {
+	for _, p := range r.dev.GetPasswords() {
+		if n != 0 && p.GetNumber() == n {
+			s, err := r.e.openPassword(r.dev, p)
+			return p, s, err
+		}
+	}
+	return nil, amt.Secret{}, nil
+}

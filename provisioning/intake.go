@@ -1,0 +1,286 @@
+package provisioning
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/amtscs/amtscs/amt"
+	"github.com/amtscs/amtscs/hello"
+	"github.com/amtscs/amtscs/keystore"
+	"github.com/amtscs/amtscs/kv"
+)
+
+const (
+	// intakeBatch is the most hellos of one transaction.
+	intakeBatch = 2048
+	// redialAfter keeps a device that says hello fast from being dialled faster.
+	redialAfter = time.Second
+	// softWriteTimeout bounds a write that must not be given up at a stop.
+	softWriteTimeout = 5 * time.Second
+)
+
+// arrival is a hello in the queue, or, without a message, a mark that asks to be
+// told when it is passed.
+type arrival struct {
+	peer   netip.AddrPort
+	msg    *hello.Message
+	count  uint64
+	passed chan struct{}
+}
+
+// Hello takes a hello in: it is a hello.Handler. It returns as soon as the hello
+// is queued; it is stored within 50 ms on a working disk. The error wraps
+// hello.ErrBusy when the queue is full.
+func (e *Engine) Hello(_ context.Context, peer netip.AddrPort, m *hello.Message) error {
+	peer = netip.AddrPortFrom(peer.Addr().Unmap(), peer.Port())
+	select {
+	case e.hellos <- arrival{peer: peer, msg: m, count: 1}:
+		return nil
+	default:
+		e.cfg.Observe.Hello("queue_full")
+		return fmt.Errorf("queueing a hello: %w", hello.ErrBusy)
+	}
+}
+
+// Flush waits until every hello that was queued before the call is stored. It
+// needs Run.
+func (e *Engine) Flush(ctx context.Context) error {
+	mark := arrival{passed: make(chan struct{})}
+	select {
+	case e.hellos <- mark:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case <-mark.passed:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// intake stores hellos, and what attempts make of them, until ctx is done and
+// the queue is empty. It is the only writer of the soft state.
+func (e *Engine) intake(ctx context.Context) {
+	for {
+		var batch []arrival
+		select {
+		case a := <-e.hellos:
+			batch = e.gather(append(batch, a))
+		case <-e.soft.wake:
+		case <-ctx.Done():
+			e.drain(ctx)
+			return
+		}
+		e.take(ctx, batch)
+	}
+}
+
+// drain stores what is left at a stop.
+func (e *Engine) drain(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), softWriteTimeout)
+	defer cancel()
+	for {
+		batch := e.gather(nil)
+		e.take(ctx, batch)
+		if len(batch) == 0 {
+			return
+		}
+	}
+}
+
+// gather adds what else is queued, without waiting: while one batch is being
+// committed the next one queues.
+func (e *Engine) gather(batch []arrival) []arrival {
+	for len(batch) < intakeBatch {
+		select {
+		case a := <-e.hellos:
+			batch = append(batch, a)
+		default:
+			return batch
+		}
+	}
+	return batch
+}
+
+// verdict is what is to become of a hello.
+type verdict struct {
+	reason Reason // for the inbox; empty: it is worth an attempt
+	detail string
+	known  bool // a workflow of the device is open: nothing is dialled
+	wake   bool // and waits: the hello wakes it
+}
+
+// take judges a batch on one state of the store, notes it in memory, and writes
+// what that changed in one transaction.
+func (e *Engine) take(ctx context.Context, batch []arrival) {
+	hellos, marks := merge(batch)
+	verdicts := make([]verdict, len(hellos))
+	if len(hellos) > 0 {
+		err := e.cfg.Store.View(ctx, func(r kv.Reader) error {
+			for i, h := range hellos {
+				v, err := e.judge(r, h)
+				if err != nil {
+					return err
+				}
+				verdicts[i] = v
+			}
+			return nil
+		})
+		if err != nil {
+			e.log.Error("judging hellos", "n", len(hellos), "err", err)
+			hellos = nil
+		}
+	}
+	ch, wakes := e.note(hellos, verdicts)
+	if !ch.empty() {
+		if err := e.cfg.Store.Update(ctx, ch.write); err != nil {
+			e.log.Error("storing hellos", "n", len(hellos), "err", err)
+		}
+	}
+	for _, uuid := range wakes {
+		e.queue.at(uuid, e.cfg.Now())
+	}
+	for _, mark := range marks {
+		close(mark)
+	}
+}
+
+// merge makes one arrival of those alike and takes the marks out.
+func merge(batch []arrival) (hellos []arrival, marks []chan struct{}) {
+	index := map[attemptKey]int{}
+	for _, a := range batch {
+		if a.msg == nil {
+			marks = append(marks, a.passed)
+			continue
+		}
+		key := attemptKey{a.msg.PID, a.msg.UUID, a.peer.Addr()}
+		if i, ok := index[key]; ok {
+			a.count += hellos[i].count
+			hellos[i] = a
+			continue
+		}
+		index[key] = len(hellos)
+		hellos = append(hellos, a)
+	}
+	return hellos, marks
+}
+
+// note brings memory up to date with the verdicts and with what attempts asked
+// for, and returns the rows to write and the workflows to wake.
+func (e *Engine) note(hellos []arrival, verdicts []verdict) (*changes, []amt.UUID) {
+	now := e.cfg.Now()
+	ch := newChanges()
+	var wakes []amt.UUID
+	e.soft.mu.Lock()
+	defer e.soft.mu.Unlock()
+	for i, h := range hellos {
+		v := verdicts[i]
+		switch {
+		case v.reason != "":
+			e.soft.noteInbox(ch, h, v.reason, v.detail, now)
+			e.cfg.Observe.Hello(string(v.reason))
+		case v.known:
+			e.soft.noteAttempt(ch, h, now)
+			e.cfg.Observe.Hello("known")
+			uuid := h.msg.UUID
+			if v.wake && !now.Before(e.soft.wakes[uuid].Add(e.cfg.Timing.HelloWakeEvery)) {
+				e.soft.wakes[uuid] = now
+				wakes = append(wakes, uuid)
+			}
+		default:
+			en := e.soft.noteAttempt(ch, h, now)
+			e.cfg.Observe.Hello("attempt")
+			at := now
+			if earliest := en.value.lastDial.Add(redialAfter); earliest.After(at) {
+				at = earliest
+			}
+			if !e.cfg.NoDial {
+				e.dials.at(en.key, at)
+			}
+		}
+	}
+	for _, op := range e.soft.ops {
+		op(&e.soft, ch)
+	}
+	e.soft.ops = nil
+	return ch, wakes
+}
+
+// judge decides about a hello by the store alone: cheap, and never final, since
+// a hello proves nothing.
+func (e *Engine) judge(r kv.Reader, h arrival) (verdict, error) {
+	m := h.msg
+	switch {
+	case m.Version == hello.PKI:
+		return verdict{reason: PKINotConfigured}, nil
+	case m.Version != hello.PSK:
+		return verdict{reason: UnknownHelloVersion, detail: m.Version.String()}, nil
+	case !m.UUID.Present():
+		return verdict{reason: AbsentUUID}, nil
+	}
+	key, err := e.cfg.Keys.Get(r, m.PID)
+	if errors.Is(err, keystore.ErrUnknownPID) || err == nil && m.PID.Check() != nil {
+		return verdict{reason: UnknownPID}, nil
+	}
+	if err != nil {
+		return verdict{}, err
+	}
+	if reason, dead := deadPair(key.State); dead {
+		return verdict{reason: reason}, nil
+	}
+	if err := e.policy.check(h.peer.Addr()); err != nil {
+		return verdict{reason: AddressNotAllowed, detail: err.Error()}, nil
+	}
+	d, err := getDevice(r, m.UUID)
+	if err != nil || d == nil {
+		return verdict{}, err
+	}
+	return judgeKnown(deviceFacts(d), key, m.PID), nil
+}
+
+// deadPair is the reason for which a pair in this state is not dialled.
+func deadPair(s keystore.State) (Reason, bool) {
+	switch s {
+	case keystore.Spent:
+		return SpentPID, true
+	case keystore.Revoked:
+		return RevokedPID, true
+	case keystore.Retired:
+		return RetiredPID, true
+	}
+	return "", false
+}
+
+// facts are what the rules about a known device look at.
+type facts struct {
+	operational bool
+	admitted    amt.PID
+	holds       []amt.PID // its present and its next pair
+	state       State
+	status      Status
+	reason      Reason
+}
+
+// judgeKnown is the rule for a hello with the UUID of a device in the store; the
+// same rule is applied again when the device has proved itself.
+func judgeKnown(d facts, key keystore.Key, pid amt.PID) verdict {
+	own := false
+	for _, p := range d.holds {
+		own = own || p == pid
+	}
+	switch {
+	case d.operational && !own && pid != d.admitted:
+		return verdict{reason: AlreadyOperational}
+	case d.status == Cancelled && d.reason != Superseded && !d.operational:
+		return verdict{reason: SetupCancelled}
+	case own && d.status.open():
+		return verdict{known: true, wake: d.status == Waiting}
+	case !own && (d.status == Running || d.status == Paused):
+		return verdict{known: true}
+	}
+	return verdict{}
+}

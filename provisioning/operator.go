@@ -1,0 +1,285 @@
+package provisioning
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/amtscs/amtscs/amt"
+	"github.com/amtscs/amtscs/hello"
+	"github.com/amtscs/amtscs/kv"
+	"github.com/amtscs/amtscs/profile"
+	pb "github.com/amtscs/amtscs/proto/scsstore/v1"
+)
+
+// Assignment is what a person decides for a device; empty fields leave it to
+// the profile, the batch, the default.
+type Assignment struct{ FQDN, Profile string }
+
+// change runs a person's change of a device in one transaction with its events
+// and act.Also, and returns the device as it is then. With create a device that
+// is not there is made.
+func (e *Engine) change(ctx context.Context, act Act, uuid amt.UUID, create bool, do func(ed *edit) error) (Device, error) {
+	var dev Device
+	err := e.cfg.Store.Update(ctx, func(tx kv.Tx) error {
+		now := e.cfg.Now()
+		d, err := getDevice(tx, uuid)
+		if err != nil {
+			return err
+		}
+		if d == nil && !create {
+			return ErrNoDevice
+		}
+		if d == nil {
+			d = &pb.Device{Uuid: uuid[:], CreatedAt: stamp(now)}
+		}
+		w, err := getWorkflow(tx, uuid, d.GetWorkflow())
+		if err != nil {
+			return err
+		}
+		ed := &edit{tx: tx, d: d, w: w, now: now}
+		if err := do(ed); err != nil {
+			return err
+		}
+		if w != nil {
+			err = putWorkflow(tx, d, w, now)
+		} else {
+			err = putDevice(tx, d, now)
+		}
+		if err != nil {
+			return err
+		}
+		for _, ev := range ed.evs {
+			ev.Who = act.Who
+		}
+		if err := appendEvents(tx, now, ed.evs...); err != nil {
+			return err
+		}
+		dev = deviceOf(d)
+		return act.also(tx)
+	})
+	return dev, err
+}
+
+// Assign replaces a device's assignment, before or after its first hello, and
+// wakes a workflow that waits for it. An Operational device gets it at its next
+// set-up. Errors: ErrUUID, ErrName, ErrNameTaken, ErrNoProfile.
+func (e *Engine) Assign(ctx context.Context, act Act, uuid amt.UUID, as Assignment) (Device, error) {
+	fail := func(err error) (Device, error) { return Device{}, fmt.Errorf("assigning device %v: %w", uuid, err) }
+	if !uuid.Present() {
+		return fail(ErrUUID)
+	}
+	as.FQDN = strings.ToLower(strings.TrimSuffix(as.FQDN, "."))
+	if as.FQDN != "" {
+		if err := profile.CheckFQDN(as.FQDN); err != nil {
+			return fail(fmt.Errorf("%w: %w", ErrName, err))
+		}
+	}
+	var wake bool
+	dev, err := e.change(ctx, act, uuid, true, func(ed *edit) error {
+		if as.FQDN != "" {
+			if err := nameFree(ed.tx, uuid, as.FQDN); err != nil {
+				return err
+			}
+		}
+		if as.Profile != "" {
+			if _, _, err := e.openProfile(ed.tx, as.Profile, 0); err != nil {
+				return err
+			}
+		}
+		ed.d.AssignedFqdn, ed.d.AssignedProfile = as.FQDN, as.Profile
+		ed.tell(DeviceAssigned, "name %q, profile %q", as.FQDN, as.Profile)
+		wake = Status(ed.w.GetStatus()) == Waiting && inboxReasons[Reason(ed.w.GetReason())]
+		return nil
+	})
+	if err != nil {
+		return fail(err)
+	}
+	if wake {
+		e.queue.at(uuid, e.cfg.Now())
+	}
+	return dev, nil
+}
+
+// Retry puts a waiting, paused, failed or cancelled workflow back to work with
+// the profile and name as they are now, or lets in the new pair of a device that
+// stands in the inbox as AlreadyOperational. Errors: ErrNoDevice, ErrState.
+func (e *Engine) Retry(ctx context.Context, act Act, uuid amt.UUID) (Device, error) {
+	var admitted []*pb.InboxRow
+	dev, err := e.change(ctx, act, uuid, false, func(ed *edit) error {
+		admitted = nil
+		w, status := ed.w, Status(ed.w.GetStatus())
+		if ed.d.GetOperational() {
+			row, err := waitingPair(ed.tx, uuid)
+			if err != nil {
+				return err
+			}
+			if row == nil {
+				return fmt.Errorf("the device is Operational and no new pair of it waits in the inbox: %w", ErrState)
+			}
+			admitted = append(admitted, row)
+			ed.d.AdmittedPid = row.GetPid()
+			ed.tellPair(PairAdmitted, pidOf(row.GetPid()), "")
+			return inbox.Delete(ed.tx, inboxKey(uuid, pidOf(row.GetPid())))
+		}
+		superseded := status == Cancelled && Reason(w.GetReason()) == Superseded
+		if w == nil || status == Running || status == Done || superseded {
+			return fmt.Errorf("there is nothing to retry in status %v: %w", status, ErrState)
+		}
+		if State(w.GetState()) < CommitSent && !commitUnknown(w) {
+			w.Step = 1 // profile and name are chosen anew; what is done is found done
+			w.State = pb.WorkflowState(Authenticated)
+		}
+		w.Status, w.Reason, w.Detail, w.FailedStep = pb.WorkflowStatus(Running), "", "", ""
+		w.Tries, w.Rewinds, w.NextTryAt, w.EndedAt, w.Since = 0, 0, nil, nil, stamp(ed.now)
+		w.Who, w.Why = act.Who, act.Why
+		ed.tell(StatusChanged, "retried by an operator").Reason = string(ByOperator)
+		return nil
+	})
+	if err != nil {
+		return Device{}, fmt.Errorf("retrying device %v: %w", uuid, err)
+	}
+	for _, row := range admitted {
+		e.admit(row)
+	}
+	e.queue.at(uuid, e.cfg.Now())
+	return dev, nil
+}
+
+// commitUnknown reports whether CommitChanges may have taken effect: only step 16
+// may look then.
+func commitUnknown(w *pb.Workflow) bool {
+	for _, in := range w.GetIntentions() {
+		if in.GetCall() == callCommit && (in.GetState() == intentionPending || in.GetState() == intentionLost) {
+			return true
+		}
+	}
+	return false
+}
+
+// waitingPair is the latest inbox row of a device that is AlreadyOperational.
+func waitingPair(r kv.Reader, uuid amt.UUID) (*pb.InboxRow, error) {
+	var found *pb.InboxRow
+	err := inbox.Scan(r, kv.Prefix(uuid[:]), func(_ []byte, m *pb.InboxRow) error {
+		later := found == nil || instant(m.GetLastAt()).After(instant(found.GetLastAt()))
+		if Reason(m.GetReason()) == AlreadyOperational && later {
+			found = m
+		}
+		return nil
+	})
+	return found, err
+}
+
+// admit makes an attempt of a hello that stood in the inbox.
+func (e *Engine) admit(row *pb.InboxRow) {
+	peer, err := netip.ParseAddrPort(row.GetPeer())
+	if err != nil {
+		return // the next hello makes the attempt
+	}
+	h := arrival{peer: peer, msg: helloOf(row), count: 1}
+	e.soft.ask(func(soft *softState, ch *changes) {
+		soft.dropInbox(ch, rowKey{h.msg.UUID, h.msg.PID})
+		en := soft.noteAttempt(ch, h, e.cfg.Now())
+		e.dials.at(en.key, e.cfg.Now())
+	})
+}
+
+// Pause holds a running or waiting workflow back once its present call is done.
+// Errors: ErrNoDevice, ErrState.
+func (e *Engine) Pause(ctx context.Context, act Act, uuid amt.UUID) (Device, error) {
+	dev, err := e.change(ctx, act, uuid, false, func(ed *edit) error {
+		if status := Status(ed.w.GetStatus()); !status.due() {
+			return fmt.Errorf("it cannot be paused in status %v: %w", status, ErrState)
+		}
+		ed.w.Status, ed.w.Reason = pb.WorkflowStatus(Paused), string(ByOperator)
+		ed.w.NextTryAt, ed.w.Since = nil, stamp(ed.now)
+		ed.w.Who, ed.w.Why = act.Who, act.Why
+		ed.tell(StatusChanged, "paused: %s", act.Why)
+		return nil
+	})
+	if err != nil {
+		return Device{}, fmt.Errorf("pausing device %v: %w", uuid, err)
+	}
+	return dev, nil
+}
+
+// Cancel ends an open workflow once its present call is done; the device stays
+// as it is then, and its next hello waits in the inbox. Errors: ErrNoDevice, ErrState.
+func (e *Engine) Cancel(ctx context.Context, act Act, uuid amt.UUID) (Device, error) {
+	dev, err := e.change(ctx, act, uuid, false, func(ed *edit) error {
+		if status := Status(ed.w.GetStatus()); !status.open() {
+			return fmt.Errorf("there is nothing to cancel in status %v: %w", status, ErrState)
+		}
+		end(ed.w, Cancelled, ByOperator, ed.now)
+		ed.w.Who, ed.w.Why = act.Who, act.Why
+		ed.tell(StatusChanged, "cancelled: %s", act.Why)
+		return nil
+	})
+	if err != nil {
+		return Device{}, fmt.Errorf("cancelling device %v: %w", uuid, err)
+	}
+	return dev, nil
+}
+
+// Passwords opens every password that may log in to the device; act.Also is
+// where the revealing is audited, and nothing is returned unless it commits.
+// Errors: ErrNoDevice.
+func (e *Engine) Passwords(ctx context.Context, act Act, uuid amt.UUID) ([]Password, error) {
+	var list []Password
+	err := e.cfg.Store.Update(ctx, func(tx kv.Tx) error {
+		list = nil
+		d, err := getDevice(tx, uuid)
+		if err != nil {
+			return err
+		}
+		if d == nil {
+			return ErrNoDevice
+		}
+		for _, p := range d.GetPasswords() {
+			s, err := e.openPassword(d, p)
+			if err != nil {
+				return err
+			}
+			list = append(list, Password{
+				Account: shownAccount(p.GetAccount()), Version: roleNames[p.GetRole()], Password: s,
+				At: instant(p.GetAt()), Doubtful: p.GetDoubtful(),
+			})
+		}
+		return act.also(tx)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("opening the passwords of %v: %w", uuid, err)
+	}
+	sortPasswords(list)
+	return list, nil
+}
+
+// sortPasswords puts the administrator's first, then users by name, then MEBx,
+// each with the present version before the others.
+func sortPasswords(list []Password) {
+	rank := func(p Password) int {
+		switch p.Account {
+		case accountAdmin:
+			return 0
+		case accountMEBx:
+			return 2
+		}
+		return 1
+	}
+	versions := map[string]int{roleNames[current]: 0, roleNames[pending]: 1, roleNames[previous]: 2}
+	slices.SortStableFunc(list, func(a, b Password) int {
+		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a.Account, b.Account),
+			cmp.Compare(versions[a.Version], versions[b.Version]))
+	})
+}
+
+// helloOf is the hello of an inbox row.
+func helloOf(row *pb.InboxRow) *hello.Message {
+	return &hello.Message{
+		Version: hello.Version(row.GetVersion()), UUID: uuidOf(row.GetUuid()), PID: pidOf(row.GetPid()),
+		Retry: row.GetRetry(), CredentialsSet: row.GetCredentialsSet(),
+	}
+}
