@@ -198,6 +198,21 @@ func TestBusy(t *testing.T) {
 	}
 }
 
+// TestBusyThenCanceled: HTTP 503 says that the call was not executed, so giving up
+// while waiting loses nothing.
+func TestBusyThenCanceled(t *testing.T) {
+	t.Parallel()
+	d := newDevice(t)
+	c := d.client(func(c *Config) { c.RetryWaitMin, c.RetryWaitMax = time.Hour, time.Hour })
+	warm(t, d, c)
+	d.on(callCommit, answer{status: 503, text: "busy"})
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := commit(ctx, c); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ErrLost) {
+		t.Errorf("got %v", err)
+	}
+}
+
 // TestFaultsAreNotRepeated: HTTP 400 and 500 are answers.
 func TestFaultsAreNotRepeated(t *testing.T) {
 	t.Parallel()

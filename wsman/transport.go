@@ -173,10 +173,15 @@ func (l *loginTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 			logins++
 		}
 		resp, err := l.c.send(ctx, req, t, body, auth)
-		if err != nil || resp.StatusCode != http.StatusUnauthorized {
-			return resp, err
+		if err != nil {
+			return nil, err
 		}
-		t.sent = false // a 401 says that the call was not executed
+		if resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusServiceUnavailable {
+			t.sent = false // it says that the call was not executed
+		}
+		if resp.StatusCode != http.StatusUnauthorized {
+			return resp, nil
+		}
 		stale, err := l.c.challenged(resp.Header)
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrUnexpectedReply, err)
