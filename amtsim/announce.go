@@ -73,7 +73,7 @@ func (d *Device) schedule(ctx context.Context, epoch int) {
 func (d *Device) waitInSetup(ctx context.Context, epoch int, wait time.Duration) bool {
 	t := time.NewTimer(wait)
 	defer t.Stop()
-	for {
+	for over := false; ; {
 		d.mu.Lock()
 		still := d.flash.Phase == amt.InSetup && d.ram.schedule == epoch && !d.windowOver()
 		changed := d.changed
@@ -81,9 +81,12 @@ func (d *Device) waitInSetup(ctx context.Context, epoch int, wait time.Duration)
 		if !still || ctx.Err() != nil {
 			return false
 		}
+		if over {
+			return true
+		}
 		select {
 		case <-t.C:
-			return true
+			over = true
 		case <-changed:
 		case <-ctx.Done():
 			return false

@@ -73,6 +73,9 @@ type class struct {
 	// gate says whether the firmware has the class; nil is yes.
 	gate  func(g *Generation) bool
 	props []field
+	// common says that replies with objects of the class declare one more prefix,
+	// for DMTF's common types, which none of them uses: recorded so.
+	common bool
 	// list gives all objects, in the order of enumeration, with d.mu held.
 	list func(d *Device) []object
 	// put and del change object i; create makes one. Nil refuses the operation.

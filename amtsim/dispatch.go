@@ -308,9 +308,15 @@ func (d *Device) get(x *exchange) (*reply, *fault) {
 	if f := x.noBody(); f != nil {
 		return nil, f
 	}
+	return d.objectReply(x), nil
+}
+
+// objectReply shows the selected object.
+func (d *Device) objectReply(x *exchange) *reply {
 	r := x.newReply(x.class.uri)
+	r.common = x.class.common
 	*r.body = x.class.list(d)[x.index].appendTo(*r.body, 'g', x.class.name)
-	return r, nil
+	return r
 }
 
 // bodyOf checks that the body is the element of that name in the class.
@@ -342,9 +348,7 @@ func (d *Device) put(x *exchange) (*reply, *fault) {
 		return nil, f
 	}
 	x.changed = true
-	r := x.newReply(x.class.uri)
-	*r.body = x.class.list(d)[x.index].appendTo(*r.body, 'g', x.class.name)
-	return r, nil
+	return d.objectReply(x), nil
 }
 
 func (d *Device) create(x *exchange) (*reply, *fault) {

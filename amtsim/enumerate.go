@@ -60,7 +60,7 @@ func (d *Device) pull(x *exchange) (*reply, *fault) {
 	}
 	n := min(most, len(e.items))
 	r := x.newReply(nsEnumeration)
-	r.h = x.class.uri
+	r.h, r.common = x.class.uri, x.class.common
 	b := appendOpen(*r.body, 'g', "PullResponse")
 	rest := e.items[n:]
 	if len(rest) > 0 {

@@ -16,6 +16,7 @@ const (
 	nsTrust       = "http://schemas.xmlsoap.org/ws/2005/02/trust"
 	nsSecurity    = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-wssecurity-secext-1.0.xsd"
 	nsBinding     = "http://schemas.dmtf.org/wbem/wsman/1/cimbinding.xsd"
+	nsCommon      = "http://schemas.dmtf.org/wbem/wscim/1/common"
 	nsXSI         = "http://www.w3.org/2001/XMLSchema-instance"
 	nsIdentify    = "http://schemas.dmtf.org/wbem/wsman/identity/1/wsmanidentity.xsd"
 	anonymous     = nsAddressing + "/role/anonymous"

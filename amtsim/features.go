@@ -19,6 +19,7 @@ var stateChange = []field{
 
 // classRedirection is AMT_RedirectionService: SOL and IDER.
 var classRedirection = newClass(baseAMT, "AMT_RedirectionService", class{
+	common: true,
 	props: append([]field{
 		{name: "CreationClassName", kind: kString, key: true, need: true},
 		{name: "ElementName", kind: kString},
@@ -69,7 +70,8 @@ func redirectionService(d *Device) object {
 
 // classKVM is CIM_KVMRedirectionSAP.
 var classKVM = newClass(baseCIM, "CIM_KVMRedirectionSAP", class{
-	gate: hasKVM,
+	common: true,
+	gate:   hasKVM,
 	props: append([]field{
 		{name: "CreationClassName", kind: kString, key: true, need: true},
 		{name: "ElementName", kind: kString},
@@ -118,7 +120,8 @@ const consentAll = 4294967295
 
 // classOptIn is IPS_OptInService.
 var classOptIn = newClass(baseIPS, "IPS_OptInService", class{
-	gate: hasKVM,
+	common: true,
+	gate:   hasKVM,
 	props: append([]field{
 		{name: "CanModifyOptInPolicy", kind: kUint32},
 		{name: "CreationClassName", kind: kString, key: true, need: true},

@@ -146,6 +146,7 @@ func isHostName(s string) bool {
 
 // classSoftwareIdentity is CIM_SoftwareIdentity.
 var classSoftwareIdentity = newClass(baseCIM, "CIM_SoftwareIdentity", class{
+	common: true,
 	props: []field{
 		{name: "InstanceID", kind: kString, key: true, need: true},
 		{name: "IsEntity", kind: kBool},
@@ -174,6 +175,7 @@ func softwareIdentities(d *Device) []object {
 
 // classTimeService is AMT_TimeSynchronizationService.
 var classTimeService = newClass(baseAMT, "AMT_TimeSynchronizationService", class{
+	common: true,
 	props: append([]field{
 		{name: "CreationClassName", kind: kString, key: true, need: true},
 		{name: "ElementName", kind: kString},

@@ -62,7 +62,7 @@ func readRequest(br *bufio.Reader, lim *bounded) (*httpRequest, error) {
 	if err != nil {
 		return nil, requestError(err)
 	}
-	defer func() { _ = req.Body.Close() }()
+	// The body is not closed: that would read the rest of one that is too large.
 	if req.ProtoMajor != 1 || req.ProtoMinor != 1 || req.Host == "" {
 		return nil, errBadRequest
 	}

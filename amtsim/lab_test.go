@@ -181,9 +181,10 @@ type authority struct {
 	key  *rsa.PrivateKey
 }
 
-func newAuthority(t testing.TB) *authority {
+func newAuthority(t testing.TB) *authority { return authorityOf(t, testKeys()[0]) }
+
+func authorityOf(t testing.TB, key *rsa.PrivateKey) *authority {
 	t.Helper()
-	key := testKeys()[0]
 	tmpl := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Test Root", Organization: []string{"Test"}},
 		NotBefore: time.Now().Add(-48 * time.Hour), NotAfter: time.Now().Add(48 * time.Hour),
@@ -302,7 +303,11 @@ func (c *client) setAdmin(user, password string) *answer {
 
 func (c *client) commit() *answer {
 	c.t.Helper()
-	return c.invoke("AMT_SetupAndConfigurationService", "CommitChanges")
+	a := c.invoke("AMT_SetupAndConfigurationService", "CommitChanges")
+	if a.status() == 0 {
+		c.close() // as the device does
+	}
+	return a
 }
 
 // setUp takes a device from set-up to Operational with TLS and its new admin

@@ -26,6 +26,7 @@ func keyID(handle int) string { return fmt.Sprintf("Intel(r) AMT Key: Handle: %d
 
 // classKeyService is AMT_PublicKeyManagementService.
 var classKeyService = newClass(baseAMT, "AMT_PublicKeyManagementService", class{
+	common: true,
 	props: append([]field{
 		{name: "CreationClassName", kind: kString, key: true, need: true},
 		{name: "ElementName", kind: kString},
@@ -246,6 +247,7 @@ func addTrustedRoot(d *Device, x *exchange, in *input) Status {
 
 // classKeyPair is AMT_PublicPrivateKeyPair.
 var classKeyPair = newClass(baseAMT, "AMT_PublicPrivateKeyPair", class{
+	common: true,
 	props: []field{
 		{name: "DERKey", kind: kBase64},
 		{name: "ElementName", kind: kString},
@@ -276,6 +278,7 @@ var classKeyPair = newClass(baseAMT, "AMT_PublicPrivateKeyPair", class{
 // classCertificate is AMT_PublicKeyCertificate; TrustedRootCertficate is spelled
 // as devices spell it.
 var classCertificate = newClass(baseAMT, "AMT_PublicKeyCertificate", class{
+	common: true,
 	props: []field{
 		{name: "ElementName", kind: kString},
 		{name: "InstanceID", kind: kString, key: true, need: true},

@@ -25,6 +25,7 @@ type reply struct {
 	action   string // with "Response"
 	resource string // empty for Identify
 	g, h     string // what the prefixes g and h stand for; empty leaves one out
+	common   bool   // declare the prefix of nsCommon behind them
 	body     *[]byte
 }
 
@@ -35,6 +36,12 @@ func (r *reply) appendTo(b []byte, relatesTo string, id uint64) []byte {
 		`" xmlns:c="`+nsWSMan+`" xmlns:d="`+nsTrust+`" xmlns:e="`+nsSecurity+`" xmlns:f="`+nsBinding+`"`...)
 	b = appendPrefix(b, 'g', r.g)
 	b = appendPrefix(b, 'h', r.h)
+	switch {
+	case r.common && r.h == "":
+		b = appendPrefix(b, 'h', nsCommon)
+	case r.common:
+		b = appendPrefix(b, 'i', nsCommon)
+	}
 	b = append(b, ` xmlns:xsi="`+nsXSI+`"><a:Header><b:To>`+anonymous+`</b:To>`...)
 	b = appendHeader(b, relatesTo, r.action, id)
 	if r.resource != "" {

@@ -21,6 +21,7 @@ func one(make func(d *Device) object) func(d *Device) []object {
 
 // classSetupService is AMT_SetupAndConfigurationService.
 var classSetupService = newClass(baseAMT, "AMT_SetupAndConfigurationService", class{
+	common: true,
 	props: append([]field{
 		{name: "CreationClassName", kind: kString, key: true, need: true},
 		{name: "ElementName", kind: kString},

@@ -35,6 +35,7 @@ var userFields = []field{
 
 // classAuthorization is AMT_AuthorizationService.
 var classAuthorization = newClass(baseAMT, "AMT_AuthorizationService", class{
+	common: true,
 	props: append([]field{
 		{name: "AllowHttpQopAuthOnly", kind: kUint32},
 		{name: "CreationClassName", kind: kString, key: true, need: true},
