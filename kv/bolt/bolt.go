@@ -33,6 +33,7 @@ import (
 	"runtime"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -73,6 +74,9 @@ type Options struct {
 	// MaxSize bounds the file, in bytes; an Update beyond it fails and changes
 	// nothing. 0 means no bound.
 	MaxSize int
+
+	openFile  func(string, int, os.FileMode) (*os.File, error) // for tests that break it
+	groupTime time.Duration                                    // for tests; 0 means groupTime
 }
 
 // formatVersion is the layout that this program writes. Version 1 is the first.
@@ -91,6 +95,7 @@ type DB struct {
 	stopped chan struct{} // closed when the writer has returned
 	changes changes
 	opts    Options
+	waiting atomic.Int64 // updates that wait for their turn
 
 	mu     sync.Mutex     // guards closed, and active against growing once it is set
 	closed bool           // no new transaction begins
@@ -110,6 +115,9 @@ func Open(path string, opts Options) (*DB, error) {
 	fresh := errors.Is(err, fs.ErrNotExist)
 	if fresh && opts.ReadOnly {
 		return nil, fmt.Errorf("opening store: %w", err)
+	}
+	if opts.groupTime == 0 {
+		opts.groupTime = groupTime
 	}
 	b, err := openBolt(path, opts)
 	if err != nil {
@@ -136,6 +144,7 @@ func openBolt(path string, opts Options) (*bbolt.DB, error) {
 		NoGrowSync:   opts.NoSync,
 		ReadOnly:     opts.ReadOnly,
 		MaxSize:      opts.MaxSize,
+		OpenFile:     opts.openFile,
 		FreelistType: bbolt.FreelistMapType,
 		NoStatistics: true,
 		// While a reader is at work, bbolt cannot enlarge its map of the file

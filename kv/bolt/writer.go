@@ -45,11 +45,14 @@ func (db *DB) Update(ctx context.Context, fn func(kv.Tx) error) error {
 		ran:  make(chan bool, 1),
 		done: make(chan error, 1),
 	}
+	db.waiting.Add(1)
 	select {
 	case db.queue <- req:
 	case <-ctx.Done():
+		db.waiting.Add(-1)
 		return ctx.Err()
 	}
+	db.waiting.Add(-1)
 	select {
 	case t := <-req.turn:
 		t.ctx = ctx
@@ -127,7 +130,7 @@ func (g *group) run(first *request, crowd bool) {
 	if crowd {
 		runtime.Gosched() // the callers of the last group are on their way back
 	}
-	for g.err == nil && time.Since(g.began) < groupTime {
+	for g.err == nil && time.Since(g.began) < g.db.opts.groupTime {
 		select {
 		case req, ok := <-g.db.queue:
 			if !ok {
