@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"strings"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
@@ -11,6 +12,7 @@ import (
 	"google.golang.org/protobuf/protoadapt"
 
 	"github.com/amtscs/amtscs/amt"
+	"github.com/amtscs/amtscs/profile"
 )
 
 // Domain is the domain of every ErrorInfo.
@@ -92,14 +94,30 @@ func (s *Server) statusOf(c *call, err error) *status.Status {
 	if c.step != "" {
 		meta["step"] = c.step
 	}
-	return r.status(text, meta)
+	return r.status(text, meta, faults(err)...)
 }
 
-func (r Refusal) status(text string, meta map[string]string) *status.Status {
+func (r Refusal) status(text string, meta map[string]string, more ...protoadapt.MessageV1) *status.Status {
 	if r.Hint != "" {
 		meta["hint"] = r.Hint
 	}
-	return withDetails(status.New(r.Code, text), &errdetails.ErrorInfo{Reason: r.Reason, Domain: Domain, Metadata: meta})
+	info := &errdetails.ErrorInfo{Reason: r.Reason, Domain: Domain, Metadata: meta}
+	return withDetails(status.New(r.Code, text), append([]protoadapt.MessageV1{info}, more...)...)
+}
+
+// faults lists what is wrong with a profile's document, by its fields' paths.
+func faults(err error) []protoadapt.MessageV1 {
+	var list profile.Errors
+	if !errors.As(err, &list) {
+		return nil
+	}
+	bad := &errdetails.BadRequest{}
+	for _, f := range list[:min(len(list), 100)] {
+		bad.FieldViolations = append(bad.FieldViolations, &errdetails.BadRequest_FieldViolation{
+			Field: strings.TrimSuffix("document."+f.Path, "."), Description: f.Error(),
+		})
+	}
+	return []protoadapt.MessageV1{bad}
 }
 
 // withDetails adds details; they always encode.

@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -32,7 +33,7 @@ func (s *keyService) ExportBatch(req *scsv1.ExportBatchRequest, stream grpc.Serv
 	err := s.cfg.Store.Update(ctx, func(tx kv.Tx) error {
 		var err error
 		if ex, err = s.cfg.Keys.BeginExport(tx, req.GetBatch(), req.GetAgain(), s.move(ctx)); err != nil {
-			return err
+			return s.which(tx, req.GetBatch(), err)
 		}
 		return s.done(ctx, tx)
 	})
@@ -44,6 +45,24 @@ func (s *keyService) ExportBatch(req *scsv1.ExportBatchRequest, stream grpc.Serv
 		return err
 	}
 	return nil
+}
+
+// which names the export that stands in the way, so that it can be finished.
+func (s *keyService) which(r kv.Reader, batch string, err error) error {
+	if !errors.Is(err, keystore.ErrExportOpen) {
+		return err
+	}
+	list, e := s.cfg.Keys.Exports(r)
+	if e != nil {
+		return e
+	}
+	for _, open := range list {
+		if open.Batch == batch {
+			id := strconv.FormatUint(open.ID, 10)
+			return &detailed{fmt.Errorf("export %s: %w", id, err), map[string]string{"export_id": id}}
+		}
+	}
+	return err
 }
 
 // sendExport streams the pairs of an export; at least one message, so that the

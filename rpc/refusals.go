@@ -10,6 +10,7 @@ import (
 	"github.com/amtscs/amtscs/ca"
 	"github.com/amtscs/amtscs/keystore"
 	"github.com/amtscs/amtscs/kv"
+	"github.com/amtscs/amtscs/profile"
 	"github.com/amtscs/amtscs/provisioning"
 	"github.com/amtscs/amtscs/seal"
 )
@@ -56,6 +57,7 @@ var refusals = []Refusal{
 	{provisioning.ErrPageToken, codes.InvalidArgument, "BadPageToken", hintPage},
 	{provisioning.ErrEventsGone, codes.OutOfRange, "EventsGone", "list, and watch after snapshot_sequence"},
 	{provisioning.ErrProfile, codes.InvalidArgument, "ProfileRefused", "mend the document and apply it again; nothing was stored"},
+	{profile.ErrInvalid, codes.InvalidArgument, "ProfileRefused", "mend the document and apply it again; nothing was stored"},
 	{provisioning.ErrFenced, codes.Aborted, "Fenced", "try again"},
 	{provisioning.ErrStopped, codes.Unavailable, "ServerStopping", "try again in a moment"},
 	{provisioning.ErrNotIssued, codes.FailedPrecondition, "CertificateNotIssued", ""},
@@ -75,6 +77,10 @@ var refusals = []Refusal{
 	{keystore.ErrBatchExists, codes.AlreadyExists, "BatchExists", "choose another name"},
 	{keystore.ErrBatchName, codes.InvalidArgument, "BadBatchName", ""},
 	{keystore.ErrBatchRetired, codes.FailedPrecondition, "BatchRetired", "choose another batch"},
+	{keystore.ErrNothingToExport, codes.FailedPrecondition, "NothingToExport", "pairs that were exported before are left out: use --again if their file was lost"},
+	{keystore.ErrExportOpen, codes.FailedPrecondition, "ExportOpen", "tell how it ended with scsctl usb finish EXPORT, or scsctl usb finish --discard EXPORT"},
+	{keystore.ErrNoJob, codes.NotFound, "NoExport", "only an export that was begun can be finished"},
+	{keystore.ErrImportLost, codes.Aborted, "ImportLost", "begin the import again"},
 	{keystore.ErrPageToken, codes.InvalidArgument, "BadPageToken", hintPage},
 
 	{ca.ErrUnknown, codes.NotFound, "NoCertificate", "scsctl certificate list shows the certificates"},

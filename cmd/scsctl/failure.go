@@ -29,6 +29,7 @@ const (
 type failure struct {
 	code    int
 	message string
+	more    []string // further faults, each told like the message
 	hint    string
 	cause   error
 }
@@ -84,6 +85,10 @@ func (f *failure) plain() *failure {
 	g := *f
 	g.message = strings.TrimSuffix(printable(f.message), ".")
 	g.hint = strings.TrimSuffix(printable(f.hint), ".")
+	g.more = nil
+	for _, m := range f.more {
+		g.more = append(g.more, strings.TrimSuffix(printable(m), "."))
+	}
 	return &g
 }
 
@@ -95,7 +100,7 @@ func (f *failure) fromStatus(st *status.Status) {
 		case *errdetails.ErrorInfo:
 			f.hint = d.GetMetadata()["hint"]
 		case *errdetails.BadRequest:
-			f.message = violations(d)
+			f.message, f.more = violations(d)
 		}
 	}
 	if f.hint != "" {
@@ -125,13 +130,20 @@ func exitOf(c codes.Code) int {
 	return exitFailed
 }
 
-// violations lists the fields of a request that the server refused.
-func violations(d *errdetails.BadRequest) string {
-	var parts []string
+// violations lists the fields of a request that the server refused. Those of a
+// document name file, line and field by themselves.
+func violations(d *errdetails.BadRequest) (first string, more []string) {
 	for _, v := range d.GetFieldViolations() {
-		parts = append(parts, v.GetField()+": "+v.GetDescription())
+		text := v.GetField() + ": " + v.GetDescription()
+		if strings.HasPrefix(v.GetField(), "document.") {
+			text = v.GetDescription()
+		}
+		more = append(more, text)
 	}
-	return strings.Join(parts, "; ")
+	if len(more) == 0 {
+		return "the request is refused", nil
+	}
+	return more[0], more[1:]
 }
 
 // connection explains why there was no connection, from gRPC's text for it.

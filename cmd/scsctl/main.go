@@ -36,8 +36,8 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return exitDone
 	}
 	f := explain(err)
-	if f.message != "" {
-		_, _ = fmt.Fprintf(stderr, "scsctl: error: %s\n", f.message)
+	for _, m := range append([]string{f.message}, f.more...) {
+		_, _ = fmt.Fprintf(stderr, "scsctl: error: %s\n", m)
 	}
 	if f.hint != "" {
 		_, _ = fmt.Fprintf(stderr, "scsctl: hint: %s\n", f.hint)

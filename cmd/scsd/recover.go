@@ -2,16 +2,19 @@ package main
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/amtscs/amtscs/access"
+	"github.com/amtscs/amtscs/amt"
 	"github.com/amtscs/amtscs/audit"
 	"github.com/amtscs/amtscs/ca"
 	"github.com/amtscs/amtscs/cmd/internal/atomicfile"
@@ -74,7 +77,7 @@ func openStore(ctx context.Context, data, kekFile string, o bolt.Options) (*bolt
 	if _, err := os.Stat(path); err != nil {
 		return nil, nil, hint("scsd init makes it", fmt.Errorf("opening the store: %w", err))
 	}
-	kek, err := seal.FileKEK(kekFile)
+	kek, err := openKEK(kekFile)
 	if err != nil {
 		return nil, nil, hint("give the file that scsd init used, mode 0600", fmt.Errorf("the key-encryption key: %w", err))
 	}
@@ -90,4 +93,23 @@ func openStore(ctx context.Context, data, kekFile string, o bolt.Options) (*bolt
 		return nil, nil, errors.Join(hint("give the file that scsd init used", fmt.Errorf("opening the keyset: %w", err)), db.Close())
 	}
 	return db, keys, nil
+}
+
+// openKEK reads the key-encryption key. Of systemd's credentials, which are
+// closed by more than their mode, the mode is not looked at.
+func openKEK(path string) (seal.KEK, error) {
+	dir := os.Getenv("CREDENTIALS_DIRECTORY")
+	if dir == "" || filepath.Dir(path) != filepath.Clean(dir) {
+		return seal.FileKEK(path)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(string(text)))
+	clear(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w: it is not base64", path, seal.ErrKEKFile)
+	}
+	return seal.NewKEK(amt.NewSecret(key))
 }
