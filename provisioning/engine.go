@@ -68,6 +68,9 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 	defer e.running.Store(false)
 	if err := e.loadWorkflows(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
 		return fmt.Errorf("provisioning: %w", err)
 	}
 	work, interrupt := context.WithCancel(context.WithoutCancel(ctx))

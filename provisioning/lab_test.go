@@ -50,6 +50,7 @@ type lab struct {
 	stop   context.CancelFunc
 	done   chan struct{}
 	next   int // of the next device's address
+	pool   *amtsim.KeyPool
 }
 
 // fuse is a store, and a network, that stop working at once as in a power loss.
@@ -154,8 +155,25 @@ var testKeys = sync.OnceValue(func() []*rsa.PrivateKey {
 	return keys
 })
 
-// simKeys gives the simulated devices their keys; each is used once.
-var simKeys = amtsim.NewKeyPool(rand.Reader)
+// simKeys is a file of device keys that every lab begins with: two labs have two
+// authorities, so they may share keys.
+var simKeys = sync.OnceValue(func() string {
+	f, err := os.CreateTemp("", "keys")
+	if err == nil {
+		err = amtsim.WriteKeys(context.Background(), f, rand.Reader, 6)
+	}
+	if err != nil {
+		panic(err)
+	}
+	_ = f.Close()
+	return f.Name()
+})
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	_ = os.Remove(simKeys())
+	os.Exit(code)
+}
 
 // issuer adapts the CA as scsd does.
 type issuer struct{ *ca.Authority }
@@ -173,14 +191,24 @@ func (i issuer) IssueDevice(ctx context.Context, req CertificateRequest) (*x509.
 // newLab starts an engine; tune, which may be nil, changes its configuration.
 func newLab(t *testing.T, tune func(*Config)) *lab {
 	t.Helper()
+	l := makeLab(t, tune)
+	l.open(true)
+	l.apply("default", basicProfile)
+	return l
+}
+
+// makeLab is newLab without the start.
+func makeLab(t *testing.T, tune func(*Config)) *lab {
+	t.Helper()
 	l := &lab{
 		t: t, path: filepath.Join(t.TempDir(), "scs.db"), tune: tune, sealer: sealtest.New(t), seen: newRecorder(),
 		base: [4]byte{127, byte(1 + mathrand.IntN(250)), byte(mathrand.IntN(250)), 0},
 	}
-	l.keys = keystore.New(l.sealer)
+	l.keys, l.pool = keystore.New(l.sealer), amtsim.NewKeyPool(rand.Reader)
+	if err := l.pool.Load(simKeys()); err != nil {
+		t.Fatal(err)
+	}
 	l.port = freePort(t, l.address(250))
-	l.open(true)
-	l.apply("default", basicProfile)
 	return l
 }
 
@@ -188,7 +216,7 @@ func newLab(t *testing.T, tune func(*Config)) *lab {
 const basicProfile = `
 version: 1
 name: default
-host_name: {pattern: "pc-{uuid}"}
+host_name: {pattern: "pc-{hash12}"}
 domain: example.com
 `
 
@@ -235,7 +263,8 @@ func (l *lab) open(first bool) {
 		l.t.Fatal(err)
 	}
 	c := Config{
-		Store: l.store, Sealer: l.sealer, Keys: l.keys, Issuer: issuer{l.auth}, Observe: l.seen,
+		DeviceKeys: func(context.Context) (*rsa.PrivateKey, error) { return testKeys()[3], nil },
+		Store:      l.store, Sealer: l.sealer, Keys: l.keys, Issuer: issuer{l.auth}, Observe: l.seen,
 		DevicePort: l.port, AllowLoopback: true, Dial: l.store.dial, Resolver: noNames{},
 		Timing: Timing{
 			RetryMin: 50 * time.Millisecond, RetryMax: 400 * time.Millisecond, Busy: 20 * time.Millisecond,
@@ -258,7 +287,8 @@ func (l *lab) open(first bool) {
 // start runs engine and listener until stop or crash.
 func (l *lab) start() {
 	ctx, cancel := context.WithCancel(context.Background())
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	at := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), l.hellos.Port())
+	ln, err := net.Listen("tcp", at.String())
 	if err != nil {
 		l.t.Fatal(err)
 	}
@@ -277,7 +307,6 @@ func (l *lab) start() {
 }
 
 // crash stops the engine as a SIGKILL would, and starts another on its store.
-// here says that it is called on a goroutine of the engine, which ends.
 func (l *lab) crash() {
 	l.t.Helper()
 	l.store.blow()
@@ -344,7 +373,7 @@ func (l *lab) device(p pairOf, gen *amtsim.Generation, tune func(*amtsim.Options
 	l.t.Helper()
 	l.next++
 	o := amtsim.Options{
-		Generation: gen, Addr: l.address(l.next), Port: l.port, Server: l.hellos.String(), ClockFactor: 600, Keys: simKeys,
+		Generation: gen, Addr: l.address(l.next), Port: l.port, Server: l.hellos.String(), ClockFactor: 600, Keys: l.pool,
 		Setup: amtsim.Setup{Pair: amt.Pair{PID: p.pid, PPS: p.secrets.PPS}, NewPassword: p.secrets.NewPassword},
 	}
 	if tune != nil {
@@ -466,5 +495,37 @@ func (noNames) LookupNetIP(context.Context, string, string) ([]netip.Addr, error
 	return nil, errors.New("no such host")
 }
 
-// dieHere ends the goroutine of an engine that is being killed.
-func dieHere() { runtime.Goexit() }
+// crashAt makes a StepHook that blows the lab's fuse at a point, once, and ends
+// the goroutine that came there. The channel is closed then.
+func (l *lab) crashAt(point string) (hook func(string), crashed chan struct{}) {
+	crashed = make(chan struct{})
+	var fired atomic.Bool
+	return func(at string) {
+		if at == point && fired.CompareAndSwap(false, true) {
+			l.store.blow()
+			close(crashed)
+			runtime.Goexit()
+		}
+	}, crashed
+}
+
+// noLosses checks that n devices used exactly the pairs, passwords and serials
+// that n set-ups need; CheckInvariants runs at the end of the test besides.
+func (l *lab) noLosses(n int) {
+	l.t.Helper()
+	var counts map[keystore.State]int
+	err := l.store.View(l.t.Context(), func(r kv.Reader) error {
+		if err := CheckInvariants(r, l.keys); err != nil {
+			return err
+		}
+		var err error
+		counts, err = l.keys.Counts(r)
+		return err
+	})
+	if err != nil {
+		l.t.Error(err)
+	}
+	if counts[keystore.Spent] != n || counts[keystore.Reserved] != n || counts[keystore.Claimed] != 0 || counts[keystore.Revoked] != 0 {
+		l.t.Errorf("pairs by state: got %v, want %d spent and %d reserved", counts, n, n)
+	}
+}
