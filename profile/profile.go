@@ -1,7 +1,6 @@
 package profile
 
 import (
-	"io"
 	"net/netip"
 	"time"
 
@@ -27,7 +26,7 @@ type Profile struct {
 	MEBx        Password
 	Users       []User // digest users beside admin
 	Features    Features
-	Power       amt.PowerPackage // zero: as it is
+	Power       amt.PowerPackage // zero: left as it is
 	NextPair    NextPair
 }
 
@@ -101,9 +100,6 @@ type Password struct {
 	Fixed  amt.Secret // of FixedPassword; empty in a document without its secrets
 }
 
-// Draw gives the password for one device: empty for KeepPassword.
-func (p Password) Draw(rand io.Reader) (amt.Secret, error) { panic("not yet") }
-
 // Access is from where a user may call (AccessPermission of
 // AMT_AuthorizationService).
 type Access uint8
@@ -150,55 +146,3 @@ const (
 	NextPairRequired NextPair = 2
 	NextPairOff      NextPair = 3
 )
-
-// Base is a profile with the value of each field that a document leaves out; a
-// name, and a domain if there is a pattern, must be added.
-func Base() *Profile { panic("not yet") }
-
-// Default is the built-in profile, named DefaultName.
-func Default() *Profile { panic("not yet") }
-
-// DefaultName is the name of the built-in profile.
-const DefaultName = "default"
-
-// Parse reads and checks a whole document, YAML or JSON. name is that of the
-// file, for errors, which are Errors: every fault found, none of them showing a
-// password or a line of the document.
-func Parse(name string, doc []byte) (*Profile, error) { panic("not yet") }
-
-// Open reads what Encode wrote and puts the secrets back that Secrets gave.
-func Open(doc []byte, secrets map[string]amt.Secret) (*Profile, error) { panic("not yet") }
-
-// Encode writes the profile as YAML with every field, in one order, without its
-// fixed passwords.
-func (p *Profile) Encode() []byte { panic("not yet") }
-
-// Secrets gives the fixed passwords by the paths of their fields, such as
-// users[0].password.value.
-func (p *Profile) Secrets() map[string]amt.Secret { panic("not yet") }
-
-// Attach puts fixed passwords where Secrets took them. A path that holds no
-// fixed password is an error.
-func (p *Profile) Attach(secrets map[string]amt.Secret) error { panic("not yet") }
-
-// Validate reports what AMT, or this product, would refuse; its errors have
-// paths but no places.
-func (p *Profile) Validate() error { panic("not yet") }
-
-// Facts is what is known of a device when it gets its name.
-type Facts struct {
-	UUID    amt.UUID
-	Address netip.Addr
-	Serial  string // "" when the device did not tell
-}
-
-// HostNameFor makes the host name of a device from the pattern: one DNS label in
-// lower case.
-func (p *Profile) HostNameFor(f Facts) (string, error) { panic("not yet") }
-
-// FQDNFor is HostNameFor and the domain.
-func (p *Profile) FQDNFor(f Facts) (string, error) { panic("not yet") }
-
-// CheckFQDN reports what is wrong with a name that a device shall get: at least
-// two DNS labels, each at most 63 characters, 253 in all.
-func CheckFQDN(fqdn string) error { panic("not yet") }
