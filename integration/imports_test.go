@@ -21,7 +21,7 @@ var imports = map[string]string{
 	"profile":           "amt",
 	"kv":                "",
 	"kv/bolt":           "kv",
-	"kv/bolt/bolttest":  "kv kv/bolt",
+	"kv/bolt/bolttest":  "kv kv/bolt kv/kvtest",
 	"kv/kvtest":         "kv",
 	"proto/scs/v1":      "",
 	"proto/scsstore/v1": "",
