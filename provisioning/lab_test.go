@@ -529,3 +529,64 @@ func (l *lab) noLosses(n int) {
 		l.t.Errorf("pairs by state: got %v, want %d spent and %d reserved", counts, n, n)
 	}
 }
+
+// inboxRow waits for a row of a UUID with a reason.
+func (l *lab) inboxRow(uuid amt.UUID, reason Reason) InboxRow {
+	l.t.Helper()
+	var last []InboxRow
+	for deadline := time.Now().Add(15 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		rows, _, err := l.engine.Inbox(l.t.Context(), InboxFilter{}, Page{})
+		if err != nil {
+			l.t.Fatal(err)
+		}
+		for _, row := range rows {
+			if row.UUID == uuid && row.Reason == reason {
+				return row
+			}
+		}
+		last = rows
+	}
+	l.t.Fatalf("no row %s of %v in the inbox: %+v; attempts %v, hellos %v", reason, uuid, last, l.seen.attempts, l.seen.hellos)
+	return InboxRow{}
+}
+
+// noInbox wants the inbox to become empty.
+func (l *lab) noInbox() {
+	l.t.Helper()
+	var rows []InboxRow
+	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		var err error
+		if rows, _, err = l.engine.Inbox(l.t.Context(), InboxFilter{}, Page{}); err != nil {
+			l.t.Fatal(err)
+		}
+		if len(rows) == 0 {
+			return
+		}
+	}
+	l.t.Errorf("the inbox still has %+v", rows)
+}
+
+// untouched wants a pair to be Available as at first.
+func (l *lab) untouched(p pairOf) {
+	l.t.Helper()
+	err := l.store.View(l.t.Context(), func(r kv.Reader) error {
+		k, err := l.keys.Get(r, p.pid)
+		if err == nil && (k.State != keystore.Available || k.UUID != amt.UUID{}) {
+			l.t.Errorf("pair %v is %v by %v", p.pid, k.State, k.UUID)
+		}
+		return err
+	})
+	if err != nil {
+		l.t.Error(err)
+	}
+}
+
+// record reads a device's record.
+func (l *lab) record(d *amtsim.Device) Device {
+	l.t.Helper()
+	dev, err := l.engine.Device(l.t.Context(), d.UUID())
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return dev
+}

@@ -145,6 +145,8 @@ func (r *run) setMEBxPassword(ctx context.Context) (func(*edit) error, error) {
 		}, nil
 	case ok && s == 16, wsman.IsAbsent(err):
 		return r.mebxKept(unseen), nil
+	case isRefusal(err) && !isBusy(err) && !unseen:
+		err = errors.Join(err, r.forget(ctx, accountMEBx))
 	}
 	return nil, refused(MEBxPasswordRefused, fmt.Errorf("setting the MEBx password: %w", err))
 }

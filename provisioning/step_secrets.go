@@ -19,14 +19,14 @@ func (r *run) setNextPair(ctx context.Context) (func(*edit) error, error) {
 	if err != nil || p.NextPair == profile.NextPairOff {
 		return unchanged, err
 	}
-	if r.nextPairSettled() {
+	if r.nextPairSettled(p) {
 		return unchanged, nil
 	}
 	c, err := r.client(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if r.nextPairSettled() { // a new session may have shown it
+	if r.nextPairSettled(p) { // a new session may have shown it
 		return unchanged, nil
 	}
 	unseen := r.doubtful(callSetTLSPSK)
@@ -61,19 +61,22 @@ func isBusy(err error) bool {
 }
 
 // nextPairSettled reports whether the step was done before in this workflow: the
-// device took the pair, or said that it takes none.
-func (r *run) nextPairSettled() bool {
+// device took the pair, or said that it takes none and may do without.
+func (r *run) nextPairSettled(p *profile.Profile) bool {
+	has := len(r.dev.GetNextPid()) > 0
 	for _, in := range r.wf.GetIntentions() {
 		if in.GetStep() != stepPair || in.GetCall() != callSetTLSPSK {
 			continue
 		}
 		switch in.GetState() {
-		case intentionDone:
-			return len(r.dev.GetNextPid()) > 0
-		case intentionResolved:
-			return len(r.dev.GetNextPid()) > 0
+		case intentionDone, intentionResolved:
+			if has {
+				return true
+			}
 		case intentionRefused:
-			return r.dev.GetNeedsVisit()
+			if !has && r.dev.GetNeedsVisit() && p.NextPair != profile.NextPairRequired {
+				return true
+			}
 		}
 	}
 	return false
@@ -175,13 +178,31 @@ func (r *run) setAdminPassword(ctx context.Context) (func(*edit) error, error) {
 			return nil
 		}
 	}
+	unseen := r.doubtful(callSetAdmin)
 	err = r.call(ctx, callSetAdmin, prepare, func() error { return c.SetAdmin(ctx, amt.AdminUser, secret) })
+	if isRefusal(err) && !isBusy(err) && !unseen {
+		err = errors.Join(err, r.forget(ctx, accountAdmin))
+	}
 	if err != nil {
 		return nil, refused(AdminPasswordRefused, fmt.Errorf("setting the administrator's password: %w", err))
 	}
 	c.SetCredentials(amt.AdminUser, secret)
 	r.sess.login = candidate{name: "admin pending", secret: secret, account: accountAdmin, role: pending}
 	return unchanged, nil
+}
+
+// forget drops the pending password of an account that the device refused, so
+// that a retry draws what the profile says then.
+func (r *run) forget(ctx context.Context, account string) error {
+	return r.update(ctx, false, func(ed *edit) error {
+		dropPassword(ed.d, account, pending)
+		if account == accountAdmin {
+			ed.w.AdminPassword = 0
+		} else {
+			ed.w.MebxPassword = 0
+		}
+		return nil
+	})
 }
 
 // provePassword is step 14: a read with the new password proves it and renews the
