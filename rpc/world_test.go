@@ -91,6 +91,12 @@ func (l *lockedBuffer) String() string {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
+	return newWorldWith(t, provisioning.Config{})
+}
+
+// newWorldWith is newWorld with an engine of this configuration.
+func newWorldWith(t *testing.T, c provisioning.Config) *world {
+	t.Helper()
 	w := &world{t: t, users: &access.Store{}, ln: bufconn.Listen(1 << 16), log: &lockedBuffer{}}
 	sealer := sealtest.New(t)
 	w.keys, w.audit = keystore.New(sealer), audit.New(sealer)
@@ -102,7 +108,8 @@ func newWorld(t *testing.T) *world {
 		return rsaKeys[n-1](), nil
 	}})
 	w.ok(err)
-	w.engine, err = provisioning.New(provisioning.Config{Store: w.store, Sealer: sealer, Keys: w.keys, Issuer: issuer{w.ca}})
+	c.Store, c.Sealer, c.Keys, c.Issuer = w.store, sealer, w.keys, issuer{w.ca}
+	w.engine, err = provisioning.New(c)
 	w.ok(err)
 	w.server, err = New(Config{
 		Store: w.store, Keys: w.keys, Engine: w.engine, CA: w.ca, Users: w.users, Audit: w.audit, Version: "v0",
