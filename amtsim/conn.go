@@ -147,6 +147,9 @@ func (d *Device) respond(ctx context.Context, raw, c net.Conn, req *httpRequest)
 	x := &exchange{conn: raw, user: who}
 	r, f, v := d.answer(ctx, x, req.body)
 	d.tell(x, f, v)
+	if x.closing { // a commit or an unprovision, however it is answered
+		d.event(EventPhase, nil, "%v", d.Phase())
+	}
 	if v == dropped {
 		refuseConn(raw)
 		return false

@@ -48,9 +48,14 @@ func TestDigest(t *testing.T) {
 		{"another response", other("response", `"00000000000000000000000000000000"`), false},
 		{"short response", other("response", `"0"`), false},
 		{"nonce of another device", other("nonce", `"AQAAAAAAAAAAAAAAe21c2JL8T4i8od1w"`), false},
-		{"no username", drop("username"), false}, {"no realm", drop("realm"), false}, {"no nonce", drop("nonce"), false},
-		{"no uri", drop("uri"), false}, {"no qop", drop("qop"), false}, {"no nc", drop("nc"), false},
-		{"no cnonce", drop("cnonce"), false}, {"no response", drop("response"), false},
+		{"no username", drop("username"), false},
+		{"no realm", drop("realm"), false},
+		{"no nonce", drop("nonce"), false},
+		{"no uri", drop("uri"), false},
+		{"no qop", drop("qop"), false},
+		{"no nc", drop("nc"), false},
+		{"no cnonce", drop("cnonce"), false},
+		{"no response", drop("response"), false},
 		{"twice", func(h string) string { return h + `, uri="/wsman"` }, false},
 		{"open quote", func(h string) string { return h + `, x="` }, false},
 		{"no comma", func(h string) string { return h + ` x=1` }, false},
@@ -186,8 +191,13 @@ func TestUserLogin(t *testing.T) {
 		user, class string
 		code        int
 	}{
-		{"reader", generalClass, 200}, {"reader", "AMT_AuthorizationService", 400}, {"reader", "AMT_TimeSynchronizationService", 400},
-		{"all", "AMT_AuthorizationService", 200}, {"local", generalClass, 401}, {"nobody", generalClass, 401}, {"$$uns", generalClass, 401},
+		{"reader", generalClass, 200},
+		{"reader", "AMT_AuthorizationService", 400},
+		{"reader", "AMT_TimeSynchronizationService", 400},
+		{"all", "AMT_AuthorizationService", 200},
+		{"local", generalClass, 401},
+		{"nobody", generalClass, 401},
+		{"$$uns", generalClass, 401},
 	} {
 		u := plainClient(t, func() string { return waitClear(t, d) }, tt.user, "Secret12!")
 		if a := u.get(tt.class, ""); a.code != tt.code || a.code == 400 && a.fault() != "e:AccessDenied" {

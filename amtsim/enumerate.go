@@ -23,11 +23,11 @@ func (d *Device) enumerate(x *exchange) (*reply, *fault) {
 	if len(x.env.selectors) > 0 {
 		return nil, faultSelectors("Enumerate takes no selectors")
 	}
-	for _, k := range b.kids {
-		if k.space == nsWSMan && k.name == "Filter" || k.space == nsEnumeration && k.name == "Filter" {
-			return nil, &fault{code: sender, subcode: "c:FilteringNotSupported", reason: reasonFilter}
+	if len(b.kids) > 0 {
+		if name := b.kids[0].name; name != "Filter" {
+			return nil, faultUnsupported("enumeration with " + name)
 		}
-		return nil, faultUnsupported("enumeration with " + k.name)
+		return nil, &fault{code: sender, subcode: "c:FilteringNotSupported", reason: reasonFilter}
 	}
 	d.ram.context++
 	id := contextID(d.ram.context)

@@ -161,8 +161,16 @@ func softwareIdentities(d *Device) []object {
 	v, build := g.Version.String(), uintText(uint64(g.Build))
 	var list []object
 	for _, row := range [][2]string{
-		{"Flash", v}, {"Netstack", v}, {"AMTApps", v}, {"AMT", v}, {"Sku", "8"}, {"VendorID", "8086"}, {"Build Number", build},
-		{"Recovery Version", v}, {"Recovery Build Num", build}, {"Legacy Mode", "False"},
+		{"Flash", v},
+		{"Netstack", v},
+		{"AMTApps", v},
+		{"AMT", v},
+		{"Sku", "8"},
+		{"VendorID", "8086"},
+		{"Build Number", build},
+		{"Recovery Version", v},
+		{"Recovery Build Num", build},
+		{"Legacy Mode", "False"},
 	} {
 		var o object
 		o.str("InstanceID", row[0])

@@ -46,7 +46,8 @@ var classKeyService = newClass(baseAMT, "AMT_PublicKeyManagementService", class{
 		},
 		"GeneratePKCS10RequestEx": {
 			in: []field{
-				{name: "KeyPair", kind: kRef, need: true}, {name: "SigningAlgorithm", kind: kUint32, need: true},
+				{name: "KeyPair", kind: kRef, need: true},
+				{name: "SigningAlgorithm", kind: kUint32, need: true},
 				{name: "NullSignedCertificateRequest", kind: kBase64, need: true, max: 4096},
 			},
 			gate: makesKeys, run: signRequest,

@@ -36,6 +36,7 @@ func TestRecorded(t *testing.T) {
 	c.want(c.invoke(authClass, "AddUserAclEntryEx", "DigestUsername", "joe", "DigestPassword", md5Base64("joe", c.realm, "Secret12!"),
 		"AccessPermission", "2", "Realms", "2"), Success)
 	port := selectorSet("InstanceID", "Intel(r) AMT Ethernet Port Settings 0")
+	key := selectorSet("InstanceID", "Intel(r) AMT Key: Handle: 0")
 	certificate := selectorSet("InstanceID", "Intel(r) AMT Certificate: Handle: 0")
 	for file, got := range map[string]func() *answer{
 		"amt/general/get.xml":                                 func() *answer { return c.get(generalClass, "") },
@@ -43,7 +44,7 @@ func TestRecorded(t *testing.T) {
 		"amt/timesynchronization/get.xml":                     func() *answer { return c.get(timeClass, "") },
 		"amt/publickey/management/get.xml":                    func() *answer { return c.get(keyClass, "") },
 		"amt/publickey/certificate/get.xml":                   func() *answer { return c.get("AMT_PublicKeyCertificate", certificate) },
-		"amt/publicprivate/get.xml":                           func() *answer { return c.get("AMT_PublicPrivateKeyPair", "") },
+		"amt/publicprivate/get.xml":                           func() *answer { return c.get("AMT_PublicPrivateKeyPair", key) },
 		"amt/authorization/get.xml":                           func() *answer { return c.get(authClass, "") },
 		"amt/redirectionservice/get.xml":                      func() *answer { return c.get("AMT_RedirectionService", "") },
 		"amt/ethernetport/get.xml":                            func() *answer { return c.get("AMT_EthernetPortSettings", port) },

@@ -143,8 +143,15 @@ func sameHA1(a, b amt.Secret) bool {
 	return subtle.ConstantTimeCompare(a.Reveal(), b.Reveal()) == 1 && !a.IsZero()
 }
 
-// maxCalls bounds the log of calls; older ones are counted only.
-const maxCalls = 4096
+// maxCalls bounds the log of calls, whose older ones are counted only; maxNames
+// bounds the counters, since a client can name any class.
+const (
+	maxCalls = 4096
+	maxNames = 512
+)
+
+// otherCalls counts what there is no counter for.
+const otherCalls = "other"
 
 // Calls lists the calls since the device was switched on, the oldest first; only
 // the last 4096 are kept.
@@ -155,7 +162,7 @@ func (d *Device) Calls() []Call {
 }
 
 // Counts is how often each call came since the device was switched on, by
-// Call.Name.
+// Call.Name; beyond 512 names, further ones are counted as "other".
 func (d *Device) Counts() map[string]int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -175,7 +182,11 @@ func (d *Device) record(c Call) {
 	if d.ram.counts == nil {
 		d.ram.counts = make(map[string]int)
 	}
-	d.ram.counts[c.Name()]++
+	name := c.Name()
+	if _, known := d.ram.counts[name]; !known && len(d.ram.counts) >= maxNames {
+		name = otherCalls
+	}
+	d.ram.counts[name]++
 	if len(d.ram.calls) >= maxCalls {
 		d.ram.calls = append(d.ram.calls[:0], d.ram.calls[maxCalls/2:]...)
 	}

@@ -67,7 +67,7 @@ func command() *cobra.Command {
 	f := new(flags)
 	root := &cobra.Command{
 		Use: "amtsim", Short: "plays Intel AMT PCs", Long: longHelp,
-		Args: cobra.NoArgs, SilenceUsage: true, SilenceErrors: true,
+		Args: noArgs, SilenceUsage: true, SilenceErrors: true,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 		RunE:              func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
 	}
@@ -75,6 +75,14 @@ func command() *cobra.Command {
 	f.define(root)
 	root.AddCommand(keysCommand())
 	return root
+}
+
+// noArgs refuses arguments, as usage.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if err := cobra.NoArgs(cmd, args); err != nil {
+		return usageError{err}
+	}
+	return nil
 }
 
 func (f *flags) define(cmd *cobra.Command) {

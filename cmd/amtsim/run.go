@@ -57,7 +57,7 @@ func (f *flags) run(cmd *cobra.Command) error {
 		out.line(fmt.Sprintf("%d of %d devices Operational in %.1f s", n, f.count, time.Since(began).Seconds()))
 		return nil
 	}
-	if err != nil && !errors.Is(err, context.Canceled) {
+	if err != nil && cmd.Context().Err() == nil {
 		return err
 	}
 	return fmt.Errorf("%d of %d devices became Operational", n, f.count)
@@ -107,7 +107,7 @@ func keysCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "keys", Short: "make device keys beforehand, for --keys",
 		Long: "keys makes RSA keys for simulated devices and writes them to a file, in clear, so that key generation\ndoes not weigh on a measurement.",
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if count < 1 || out == "" {
 				return usage("want -n N and --out FILE")
