@@ -58,9 +58,18 @@ func checksum(b []byte) byte {
 
 func inAlphabet(c byte) bool { return c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' }
 
+// upper is upper case for ASCII alone: Unicode has letters such as U+017F whose
+// upper case is in the alphabet.
+func upper(r rune) rune {
+	if r >= 'a' && r <= 'z' {
+		return r - 'a' + 'A'
+	}
+	return r
+}
+
 // undash upper-cases s and strips dashes that stand behind each fourth character.
 func undash(s string, want int) ([]byte, error) {
-	s = strings.ToUpper(strings.TrimSpace(s))
+	s = strings.Map(upper, strings.Trim(s, " \t\r\n"))
 	dashed := want + want/4 - 1
 	if len(s) == dashed {
 		b := make([]byte, 0, want)
