@@ -197,12 +197,8 @@ func (h *Header) parseFixed(b []byte) error {
 	le := binary.LittleEndian
 	kind := [16]byte(b)
 	h.Version = Version(b[offMajor])<<8 | Version(b[offMinor])
-	found := false
-	for _, t := range fileTypes {
-		found = found || t == kind
-	}
 	switch {
-	case !found:
+	case !Is(b):
 		return formatError(0, ErrNotSetupBin, "the first 16 bytes should be the type UUID of a known version")
 	case !h.Version.known():
 		return formatError(offMajor, ErrVersion, fmt.Sprintf("%d.%d: 1, 2, 2.1, 3 and 4 are known", h.Version.Major(), h.Version.Minor()))
@@ -256,4 +252,15 @@ func (h *Header) AppendBinary(b []byte) ([]byte, error) {
 
 func formatError(offset int64, err error, rule string) error {
 	return &FormatError{Offset: offset, Rule: rule, Err: err}
+}
+
+// Is reports whether b begins as a setup.bin of a known version does; 16 bytes
+// tell.
+func Is(b []byte) bool {
+	for _, t := range fileTypes {
+		if len(b) >= len(t) && [16]byte(b) == t {
+			return true
+		}
+	}
+	return false
 }

@@ -24,7 +24,8 @@ type Reader struct {
 func NewReader(r io.Reader) (*Reader, error) {
 	rd := &Reader{r: bufio.NewReaderSize(r, streamBuffer), buf: make([]byte, ChunkLen)}
 	if n, err := io.ReadFull(rd.r, rd.buf); err != nil {
-		return nil, shortRead(err, int64(n), headerRule(rd.buf[:n]), headerErr(rd.buf[:n]))
+		rule, kind := cutHeader(rd.buf[:n])
+		return nil, shortRead(err, int64(n), rule, kind)
 	}
 	h, err := parseHeader(rd.buf, func(n int) ([]byte, error) {
 		more := make([]byte, n)
@@ -38,21 +39,12 @@ func NewReader(r io.Reader) (*Reader, error) {
 	return rd, nil
 }
 
-// headerErr tells a cut off setup.bin from something else.
-func headerErr(b []byte) error {
-	for _, t := range fileTypes {
-		if len(b) >= len(t) && [16]byte(b) == t {
-			return ErrFormat
-		}
+// cutHeader tells a setup.bin that ends in its header from something else.
+func cutHeader(b []byte) (rule string, err error) {
+	if Is(b) {
+		return "the file should not end here: the header has 512 bytes", ErrFormat
 	}
-	return ErrNotSetupBin
-}
-
-func headerRule(b []byte) string {
-	if errors.Is(headerErr(b), ErrFormat) {
-		return "the file should not end here: the header has 512 bytes"
-	}
-	return "the file should begin with a header of 512 bytes"
+	return "the file should begin with a header of 512 bytes", ErrNotSetupBin
 }
 
 // shortRead makes a *FormatError of an early end, and passes other errors on.
