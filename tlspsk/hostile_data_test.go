@@ -134,7 +134,8 @@ func TestHelloRequest(t *testing.T) {
 			func() error { return h.raw(recordApplication, "one ") },
 			func() error { return h.raw(recordHandshake, "\x00\x00\x00\x00") },
 			func() error { return h.raw(recordApplication, "two") },
-			v.CloseWrite)
+			v.CloseWrite,
+		)
 	}()
 	got, err := io.ReadAll(c)
 	if string(got) != "one two" || err != nil {

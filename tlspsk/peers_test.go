@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"math/big"
+	mathrand "math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -151,8 +152,9 @@ func (p *program) printed() string {
 	return p.out.String()
 }
 
-// start runs a server until the end of the test and waits until it prints ready.
-func start(t testing.TB, dir, ready, name string, args ...string) *program {
+// start runs a server until the end of the test and waits until it prints ready;
+// false means that it prints taken instead: another program has its port.
+func start(t testing.TB, dir, ready, taken, name string, args ...string) (*program, bool) {
 	t.Helper()
 	p := new(program)
 	cmd := exec.Command(name, args...)
@@ -170,7 +172,14 @@ func start(t testing.TB, dir, ready, name string, args ...string) *program {
 		}
 	})
 	deadline := time.After(20 * time.Second)
-	for !strings.Contains(p.printed(), ready) {
+	for {
+		printed := p.printed()
+		switch {
+		case strings.Contains(printed, taken):
+			return p, false
+		case strings.Contains(printed, ready):
+			return p, true
+		}
 		select {
 		case <-ended:
 			t.Fatalf("%s %v ended: %s", name, args, p.printed())
@@ -179,7 +188,6 @@ func start(t testing.TB, dir, ready, name string, args ...string) *program {
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
-	return p
 }
 
 // opensslServer serves the site; it gives the address.
@@ -187,36 +195,35 @@ func opensslServer(t testing.TB, args ...string) string {
 	t.Helper()
 	needPeer(t, "openssl", "openssl")
 	args = append([]string{"s_server", "-accept", "127.0.0.1:0", "-WWW"}, args...)
-	p := start(t, site(t), "\nACCEPT ", "openssl", append(args, "-no_ticket")...)
+	p, ok := start(t, site(t), "\nACCEPT ", "bind:", "openssl", append(args, "-no_ticket")...)
+	if !ok {
+		t.Fatal(p.printed())
+	}
 	for {
-		line, rest, whole := strings.Cut(p.printed()[strings.Index(p.printed(), "ACCEPT ")+len("ACCEPT "):], "\n")
-		if _ = rest; whole {
+		_, line, _ := strings.Cut(p.printed(), "ACCEPT ")
+		if line, _, whole := strings.Cut(line, "\n"); whole {
 			return strings.TrimSpace(line)
 		}
 		time.Sleep(time.Millisecond)
 	}
 }
 
-// gnutlsServer serves one body of the site; it gives the address.
+// gnutlsServer serves one body of the site; it gives the address. gnutls-serv
+// cannot choose a free port itself, so some are tried.
 func gnutlsServer(t testing.TB, body string, args ...string) string {
 	t.Helper()
 	needPeer(t, "gnutls-serv", "gnutls-bin")
-	port := freePort(t)
-	args = append([]string{"--port", port, "--http", "--pskpasswd", "psk.txt", "--httpdata", body}, args...)
-	start(t, site(t), "IPv4 0.0.0.0 port "+port+"...done", "gnutls-serv", args...)
-	return "127.0.0.1:" + port
-}
-
-// freePort is a port that was free a moment ago.
-func freePort(t testing.TB) string {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	dir := site(t)
+	for range 20 {
+		// Below the range that the system gives to clients.
+		port := fmt.Sprint(20000 + mathrand.IntN(12000))
+		all := append([]string{"--port", port, "--http", "--pskpasswd", "psk.txt", "--httpdata", body}, args...)
+		if _, ok := start(t, dir, "IPv4 0.0.0.0 port "+port+"...done", "bind() failed", "gnutls-serv", all...); ok {
+			return "127.0.0.1:" + port
+		}
 	}
-	defer func() { _ = ln.Close() }()
-	_, port, _ := net.SplitHostPort(ln.Addr().String())
-	return port
+	t.Fatal("gnutls-serv finds no port")
+	return ""
 }
 
 // dialPeer is our client's connection to a foreign server, before the handshake.

@@ -84,9 +84,12 @@ func TestKeyBlock(t *testing.T) {
 		got  []byte
 		n    int
 	}{
-		{"client MAC", k.clientMAC, 20}, {"server MAC", k.serverMAC, 20},
-		{"client key", k.clientKey, 16}, {"server key", k.serverKey, 16},
-		{"client IV", k.clientIV, 16}, {"server IV", k.serverIV, 16},
+		{"client MAC", k.clientMAC, 20},
+		{"server MAC", k.serverMAC, 20},
+		{"client key", k.clientKey, 16},
+		{"server key", k.serverKey, 16},
+		{"client IV", k.clientIV, 16},
+		{"server IV", k.serverIV, 16},
 	} {
 		if !bytes.Equal(part.got, want[:part.n]) {
 			t.Errorf("%s: got %x, want %x", part.name, part.got, want[:part.n])
