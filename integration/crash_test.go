@@ -36,46 +36,99 @@ func documentedSteps(t *testing.T) []string {
 	return steps
 }
 
-// points are where a step can be struck: before it, with its intention stored,
-// with the device's answer not yet stored, and behind it.
-var points = []string{"before", "intended", "called", "after"}
+// callSteps are the steps that make calls which cannot be repeated blindly: a
+// crash can also come with the intention stored, and with the device's answer not
+// yet stored.
+var callSteps = map[string]bool{
+	"5": true, "7": true, "8": true, "9": true, "10": true, "11": true, "12": true, "13": true, "15": true,
+}
 
-// TestCrashAtEachStep kills scsd at each point of each numbered step, one behind
-// the other on the same devices, and wants every device to become Operational
-// with nothing lost or issued twice.
+// mutual is a profile whose devices get every call that a set-up can have.
+const mutual = `name: mutual
+host_name: {pattern: "amt-{hash12}"}
+domain: mutual.example
+min_amt: "6.0"
+tls: {mode: mutual}
+users:
+  - {name: helpdesk, realms: [RemoteControl, GeneralInfo], password: {policy: random}}
+`
+
+// prepare makes n pairs for a profile, stops the server, and boots the devices.
+func (w *world) prepare(n int, generations []*amtsim.Generation, document string, change func(*amtsim.FleetOptions)) {
+	w.t.Helper()
+	server := w.serve(lab.ServerOptions{})
+	file := w.Path("mutual.yaml")
+	if err := os.WriteFile(file, []byte(document), 0o600); err != nil {
+		w.t.Fatal(err)
+	}
+	args := []string{}
+	if document != "" {
+		w.scsctl(nil, "profile", "apply", file)
+		args = append(args, "--profile", "mutual")
+	}
+	usb, err := w.MakeKey(w.t.Context(), "crash", n, args...)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if err := server.Stop(); err != nil {
+		w.t.Fatal(err)
+	}
+	w.boot(usb, n, generations, change)
+}
+
+// strike runs the server until it kills itself at a point.
+func (w *world) strike(point string, o lab.ServerOptions) {
+	w.t.Helper()
+	o.Env = append(o.Env, "AMTSCS_TEST_KILL_AT="+point)
+	o.MayEnd = true
+	p := w.serve(o)
+	select {
+	case <-p.Done():
+	case <-time.After(60 * time.Second):
+		w.t.Fatalf("point %s was not reached\n%s", point, w.serverLog())
+	}
+}
+
+// TestCrashAtEachStep kills scsd before and behind each numbered step, and around
+// each call that cannot be repeated blindly, and wants every device to become
+// Operational with nothing lost or issued twice.
 func TestCrashAtEachStep(t *testing.T) {
 	t.Parallel()
 	for _, step := range documentedSteps(t) {
 		t.Run(step, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, 4)
-			first := w.serve(lab.ServerOptions{})
-			usb, err := w.MakeKey(t.Context(), "crash", 4)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := first.Stop(); err != nil {
-				t.Fatal(err)
-			}
-			w.boot(usb, 4, fourGenerations(), nil)
-			struck := 0
-			for _, point := range points {
-				p := w.serve(lab.ServerOptions{Env: []string{"AMTSCS_TEST_KILL_AT=" + step + "-" + point}})
-				select {
-				case <-p.Done():
-					struck++
-				case <-time.After(4 * time.Second):
-					p.Kill() // the point does not exist for this step, or was passed
-				}
-			}
-			if struck == 0 {
-				t.Errorf("no point of step %s was reached", step)
-			}
+			w.prepare(4, fourGenerations(), "", nil)
+			w.strike(step+"-before", lab.ServerOptions{})
+			w.strike(step+"-after", lab.ServerOptions{})
 			w.serve(lab.ServerOptions{})
 			w.waitOperational(4, 90*time.Second)
 			w.checkAll(4)
 		})
+		if !callSteps[step] {
+			continue
+		}
+		t.Run(step+"-calls", func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, 2)
+			w.prepare(2, []*amtsim.Generation{amtsim.AMT90, amtsim.AMT62}, mutual, nil)
+			w.strike(step+"-intended", lab.ServerOptions{})
+			w.strike(step+"-called", lab.ServerOptions{})
+			w.serve(lab.ServerOptions{})
+			w.waitOperational(2, 90*time.Second)
+			w.checkAll(2)
+		})
 	}
+	t.Run("5-calls-old-firmware", func(t *testing.T) { // the key is made here
+		t.Parallel()
+		w := newWorld(t, 1)
+		w.prepare(1, []*amtsim.Generation{amtsim.AMT32}, "", nil)
+		w.strike("5-intended", lab.ServerOptions{})
+		w.strike("5-called", lab.ServerOptions{})
+		w.serve(lab.ServerOptions{})
+		w.waitOperational(1, 90*time.Second)
+		w.checkAll(1)
+	})
 }
 
 // TestCrashAtRandomMoments kills scsd fifty times while it sets twenty devices up.
@@ -83,21 +136,13 @@ func TestCrashAtRandomMoments(t *testing.T) {
 	t.Parallel()
 	const devices, kills = 20, 50
 	w := newWorld(t, devices)
-	first := w.serve(lab.ServerOptions{})
-	usb, err := w.MakeKey(t.Context(), "crash", devices)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := first.Stop(); err != nil {
-		t.Fatal(err)
-	}
-	w.boot(usb, devices, fourGenerations(), func(o *amtsim.FleetOptions) { o.Troubles = []string{"latency=20ms"} })
+	w.prepare(devices, fourGenerations(), "", func(o *amtsim.FleetOptions) { o.Troubles = []string{"latency=20ms"} })
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
 	for range kills {
 		p := w.serve(lab.ServerOptions{})
-		time.Sleep(time.Duration(random.IntN(300)) * time.Millisecond)
+		time.Sleep(time.Duration(random.IntN(250)) * time.Millisecond)
 		p.Kill()
 	}
 	w.serve(lab.ServerOptions{})

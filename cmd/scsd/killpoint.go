@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"syscall"
+
+	"github.com/amtscs/amtscs/kv/bolt"
 )
 
 // stepHook lets crash tests strike: with AMTSCS_TEST_KILL_AT=POINT[:N] the
@@ -29,4 +31,10 @@ func stepHook() func(string) {
 			select {}
 		}
 	}
+}
+
+// storeOptions lets the power-loss test run a store that loses what it was told to
+// keep: with AMTSCS_TEST_NOSYNC=1 nothing is synced.
+func storeOptions() bolt.Options {
+	return bolt.Options{NoSync: os.Getenv("AMTSCS_TEST_NOSYNC") == "1"}
 }

@@ -50,7 +50,7 @@ type parts struct {
 
 // open opens the store and everything in it.
 func (s *settings) open(ctx context.Context, log *slog.Logger) (*parts, error) {
-	db, sealer, err := openStore(ctx, s.data, s.kek, bolt.Options{})
+	db, sealer, err := openStore(ctx, s.data, s.kek, storeOptions())
 	if err != nil {
 		return nil, err
 	}
