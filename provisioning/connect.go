@@ -35,22 +35,54 @@ func (r *run) client(ctx context.Context) (*wsman.Client, error) {
 	return s.client, nil
 }
 
-// enterSetup looks for the device over TLS-PSK: at its known address and at those
-// of its hellos, with the pair of its latest hello, its present and its next one.
+// enterSetup looks for the device over TLS-PSK: at its known address, then at
+// those of its hellos all at once, so that forged ones do not hold it up.
 func (r *run) enterSetup(ctx context.Context) (*session, error) {
-	var last error
-	for _, addr := range r.setupAddresses() {
-		s, err := r.enterPSK(ctx, addr)
-		if err == nil {
+	known, others := r.setupAddresses()
+	var err error = silence(errors.New("no address of the device is known"))
+	if known.IsValid() {
+		var s *session
+		if s, err = r.enterPSK(ctx, known); err == nil {
 			return s, nil
 		}
-		last = err
-		if ctx.Err() != nil {
-			break
+	}
+	if len(others) == 0 || ctx.Err() != nil {
+		return nil, err
+	}
+	return r.race(ctx, others)
+}
+
+// race tries many addresses at once and returns the first session; the others end.
+func (r *run) race(ctx context.Context, addrs []netip.AddrPort) (*session, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	type outcome struct {
+		s   *session
+		err error
+	}
+	outcomes := make(chan outcome)
+	for _, addr := range addrs {
+		go func() {
+			s, err := r.enterPSK(ctx, addr)
+			outcomes <- outcome{s, err}
+		}()
+	}
+	var won *session
+	var last error
+	for range addrs {
+		o := <-outcomes
+		switch {
+		case o.err != nil:
+			last = o.err
+		case won != nil:
+			o.s.close()
+		default:
+			won = o.s
+			cancel() // the handshakes under way; a session that is open keeps its own
 		}
 	}
-	if last == nil {
-		last = errors.New("no address of the device is known")
+	cancel()
+	if won != nil {
+		return won, nil
 	}
 	return nil, last
 }
@@ -91,22 +123,19 @@ func (r *run) enterPSK(ctx context.Context, addr netip.AddrPort) (*session, erro
 	return nil, last
 }
 
-// setupAddresses are where the device may be: the address that answered last,
-// then its hellos' peers.
-func (r *run) setupAddresses() []netip.AddrPort {
-	var list []netip.AddrPort
-	add := func(a netip.Addr) {
-		if p := netip.AddrPortFrom(a, r.e.cfg.DevicePort); a.IsValid() && !slices.Contains(list, p) {
-			list = append(list, p)
-		}
-	}
-	if known, err := netip.ParseAddrPort(r.dev.GetAddress()); err == nil {
-		add(known.Addr())
+// setupAddresses are where the device may be: the address that answered last, and
+// its hellos' peers.
+func (r *run) setupAddresses() (known netip.AddrPort, others []netip.AddrPort) {
+	if a, err := netip.ParseAddrPort(r.dev.GetAddress()); err == nil {
+		known = netip.AddrPortFrom(a.Addr(), r.e.cfg.DevicePort)
 	}
 	for _, h := range r.e.soft.hints(r.uuid, r.pids()...) {
-		add(h.peer)
+		p := netip.AddrPortFrom(h.peer, r.e.cfg.DevicePort)
+		if p != known && !slices.Contains(others, p) {
+			others = append(others, p)
+		}
 	}
-	return list
+	return known, others
 }
 
 // pids are the pairs that the device may hold: that of its latest hello, the

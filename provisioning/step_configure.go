@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/amtscs/amtscs/amt"
 	"github.com/amtscs/amtscs/profile"
@@ -47,6 +49,7 @@ func (r *run) applySettings(ctx context.Context) (func(*edit) error, error) {
 				in.State, in.Outcome = intentionResolved, "read back"
 			}
 		}
+		dropForeignUsers(ed.d, passwords)
 		for name := range passwords {
 			if password(ed.d, userAccount(name), pending) != nil {
 				promote(ed.d, userAccount(name))
@@ -55,6 +58,16 @@ func (r *run) applySettings(ctx context.Context) (func(*edit) error, error) {
 		}
 		return nil
 	}, nil
+}
+
+// dropForeignUsers forgets the passwords of users that the profile no longer
+// names: the settings removed them from the device.
+func dropForeignUsers(d *pb.Device, keep map[string]amt.Secret) {
+	d.Passwords = slices.DeleteFunc(d.Passwords, func(p *pb.Password) bool {
+		name, user := strings.CutPrefix(p.GetAccount(), userPrefix)
+		_, kept := keep[name]
+		return user && !kept
+	})
 }
 
 // userPasswords are the digest users' passwords: those that this workflow has
