@@ -47,8 +47,9 @@ func of(ctx context.Context) *call {
 
 func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
 	var resp any
-	err := s.around(ctx, info.FullMethod, func(ctx context.Context) error {
-		of(ctx).describe(req)
+	c := &call{method: info.FullMethod}
+	c.describe(req)
+	err := s.around(ctx, c, func(ctx context.Context) error {
 		var err error
 		resp, err = next(ctx, req)
 		return err
@@ -68,7 +69,7 @@ type inContext struct {
 func (s inContext) Context() context.Context { return s.ctx }
 
 func (s *Server) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
-	return s.around(stream.Context(), info.FullMethod, func(ctx context.Context) error {
+	return s.around(stream.Context(), &call{method: info.FullMethod}, func(ctx context.Context) error {
 		return next(srv, inContext{stream, ctx})
 	})
 }
@@ -76,8 +77,8 @@ func (s *Server) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServ
 // around is what happens to every call: it is admitted, carried out with panics
 // contained, audited when it was refused or failed, logged, and its error made a
 // status.
-func (s *Server) around(ctx context.Context, method string, fn func(context.Context) error) error {
-	c := &call{method: method, begun: s.cfg.Now()}
+func (s *Server) around(ctx context.Context, c *call, fn func(context.Context) error) error {
+	c.begun = s.cfg.Now()
 	err := s.admit(ctx, c)
 	if err == nil {
 		err = s.contained(c, func() error { return fn(context.WithValue(ctx, callKey{}, c)) })

@@ -46,9 +46,12 @@ func (a *app) watch() *cobra.Command {
 			}
 			ctx := c.Context()
 			if timeout > 0 {
-				var cancel context.CancelFunc
-				ctx, cancel = context.WithTimeoutCause(ctx, timeout, errTimeout)
-				defer cancel()
+				// Not a deadline: gRPC would tell it to the server, which then is first
+				// to end the stream, with an error of its own.
+				timed, cancel := context.WithCancelCause(ctx)
+				defer time.AfterFunc(timeout, func() { cancel(errTimeout) }).Stop()
+				defer cancel(nil)
+				ctx = timed
 			}
 			return a.stream(ctx, w.run)
 		},
