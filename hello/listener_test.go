@@ -184,7 +184,7 @@ func TestListenerDeadline(t *testing.T) {
 	t.Parallel()
 	psk := unhex(t, hexPSK)
 	r := &recorder{}
-	addr := serve(t, "127.0.0.1", &Listener{ReadTimeout: 80 * time.Millisecond}, r)
+	addr := serve(t, "127.0.0.1", &Listener{ReadTimeout: 300 * time.Millisecond}, r)
 
 	whole := dial(t, addr) // never closes
 	if _, err := whole.Write(psk); err != nil {

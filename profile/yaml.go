@@ -46,7 +46,7 @@ func parseYAML(doc []byte) (n *node, err error) {
 	}
 	var body ast.Node
 	for _, d := range file.Docs {
-		if d.Body == nil {
+		if _, directive := d.Body.(*ast.DirectiveNode); d.Body == nil || directive {
 			continue
 		}
 		if body != nil {
