@@ -139,8 +139,8 @@ func (e *Engine) store(t *testing.T, d *pb.Device, w *pb.Workflow) {
 
 func numbered(n int) amt.UUID { return amt.UUID{0: 7, 15: byte(n)} }
 
-// crowd stores twelve devices in different states.
-func crowd(t *testing.T, e *Engine) {
+// storeCrowd stores twelve devices in different states.
+func storeCrowd(t *testing.T, e *Engine) {
 	t.Helper()
 	for i := 1; i <= 12; i++ {
 		u := numbered(i)
@@ -155,7 +155,7 @@ func crowd(t *testing.T, e *Engine) {
 func TestDeviceLists(t *testing.T) {
 	t.Parallel()
 	e, _ := quiet(t, nil)
-	crowd(t, e)
+	storeCrowd(t, e)
 	tests := []struct {
 		f    DeviceFilter
 		want string // last bytes of the UUIDs
@@ -198,7 +198,7 @@ func TestDeviceLists(t *testing.T) {
 func TestWorkflowLists(t *testing.T) {
 	t.Parallel()
 	e, _ := quiet(t, nil)
-	crowd(t, e)
+	storeCrowd(t, e)
 	count := func(f WorkflowFilter) int {
 		t.Helper()
 		list, next, err := e.Workflows(t.Context(), f, Page{})
