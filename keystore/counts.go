@@ -79,7 +79,7 @@ func countScope(r kv.Reader, scope []byte) (map[State]int, error) {
 	}
 	err := r.Scan(countTable, kv.Prefix(scope), func(key, value []byte) error {
 		if len(key) != len(scope)+2 {
-			return fmt.Errorf("table %s, key %x: damaged: its length is wrong", countTable, key)
+			return fmt.Errorf("table %s, key %x: %w: its length is wrong", countTable, key, kv.ErrDamaged)
 		}
 		n, err := decodeNumber(key, value)
 		counts[State(key[len(scope)])] += int(n)

@@ -199,7 +199,7 @@ func (imp *importer) store(ctx context.Context, recs []Record) error {
 		}
 		imp.report.Added += rep.Added
 		if tries++; tries > 100 {
-			return errors.New("drawing new PIDs: they are all taken: is the random source broken?")
+			return errRandom
 		}
 		for range taken {
 			rec, err := imp.redraw()

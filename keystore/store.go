@@ -3,6 +3,7 @@ package keystore
 import (
 	"bufio"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -27,6 +28,12 @@ func New(sealer *seal.Keyset) *Store {
 	return &Store{Now: time.Now, Rand: rand.Reader, sealer: sealer}
 }
 
+// maxAgain bounds how often PIDs are drawn again: of 36^7 even a million would
+// meet a dozen times.
+const maxAgain = 1000
+
+var errRandom = errors.New("drawing new PIDs: they come again and again: is the random source broken?")
+
 // Draw draws n pairs with different PIDs, and for each a password by calling
 // password (nil: none). CurrentPassword is amt.FactoryPassword. Whether the PIDs
 // are new is for Add to say.
@@ -34,12 +41,15 @@ func (s *Store) Draw(n int, password func() (amt.Secret, error)) ([]Record, erro
 	random := bufio.NewReaderSize(s.Rand, 4096)
 	seen := make(map[amt.PID]bool, n)
 	recs := make([]Record, 0, n)
-	for len(recs) < n {
+	for again := 0; len(recs) < n; {
 		pair, err := amt.DrawPair(random)
 		if err != nil {
 			return nil, err
 		}
 		if seen[pair.PID] {
+			if again++; again > maxAgain {
+				return nil, errRandom
+			}
 			continue
 		}
 		seen[pair.PID] = true

@@ -92,7 +92,7 @@ func number(r kv.Reader, key []byte) (int64, error) {
 
 func decodeNumber(key, value []byte) (int64, error) {
 	if len(value) != 8 {
-		return 0, fmt.Errorf("table %s, key %x: damaged: %d bytes, want 8", countTable, key, len(value))
+		return 0, fmt.Errorf("table %s, key %x: %w: %d bytes, want 8", countTable, key, kv.ErrDamaged, len(value))
 	}
 	return int64(binary.BigEndian.Uint64(value)), nil
 }
@@ -182,7 +182,7 @@ const (
 // chunkJob reads the id of the job from the key of a chunk.
 func chunkJob(key []byte) (uint64, error) {
 	if len(key) != 12 {
-		return 0, fmt.Errorf("table %s, key %x: damaged: %d bytes, want 12", chunkTable.Table, key, len(key))
+		return 0, fmt.Errorf("table %s, key %x: %w: %d bytes, want 12", chunkTable.Table, key, kv.ErrDamaged, len(key))
 	}
 	return binary.BigEndian.Uint64(key), nil
 }
