@@ -184,14 +184,27 @@ func (f *flash) checkSetup(s Setup) error {
 			return fmt.Errorf("%w: %w", ErrSetup, err)
 		}
 	}
-	if s.Pair.PPS.IsZero() {
+	return checkPair(s.Pair)
+}
+
+// checkPair applies the firmware's checks to a pair, which may be absent: no
+// dashes, the alphabet, and nine check characters.
+func checkPair(p amt.Pair) error {
+	if p.PID == (amt.PID{}) && p.PPS.IsZero() {
 		return nil
 	}
-	if err := s.Pair.PID.Check(); err != nil {
+	if err := p.PID.Check(); err != nil {
 		return fmt.Errorf("%w: %w", ErrSetup, err)
 	}
-	if _, err := amt.ParsePPS(string(s.Pair.PPS.Reveal())); err != nil || s.Pair.PPS.Len() != amt.PPSLen {
-		return fmt.Errorf("%w: the PPS: %w", ErrSetup, errors.Join(err))
+	if p.PPS.Len() != amt.PPSLen {
+		return fmt.Errorf("%w: the PPS: %w", ErrSetup, amt.ErrPairLength)
+	}
+	pps, err := amt.ParsePPS(string(p.PPS.Reveal()))
+	if err == nil && !pps.Equal(p.PPS) { // lower case
+		err = amt.ErrPairAlphabet
+	}
+	if err != nil {
+		return fmt.Errorf("%w: the PPS: %w", ErrSetup, err)
 	}
 	return nil
 }

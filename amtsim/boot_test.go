@@ -128,7 +128,9 @@ func TestUSBRefused(t *testing.T) {
 		"another current password": entry(1, 1, "Other123!"), "weak password": entry(1, 2, "password"), "no AMT": entry(1, 3, "\x00"),
 		"PID with a wrong check character": entry(2, 1, "0000037N"), "dashed PID": entry(2, 1, "0000-037M"),
 		"PPS with a wrong check character": entry(2, 2, "NKLEG5DCRRNQE9YZZIJL7LFLVJED69XJ"), "short PPS": entry(2, 2, "NKLD"),
-		"port 0": entry(2, 18, "\x00\x00"), "DHCP 3": entry(2, 13, "\x03"), "opt-in 2": entry(2, 26, "\x02"),
+		"a PID alone":    {Module: 2, Variable: 2, Value: setupbin.Raw{}},
+		"lower-case PPS": entry(2, 2, "nkldg5dcrrnqe9yzzijl7lflvjed69xj"),
+		"port 0":         entry(2, 18, "\x00\x00"), "DHCP 3": entry(2, 13, "\x03"), "opt-in 2": entry(2, 26, "\x02"),
 	} {
 		path := stick(t, setupbin.V21, basic(t, change), basic(t))
 		var seen events
