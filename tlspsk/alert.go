@@ -23,17 +23,16 @@ func (c *Conn) sendAlert(level uint8, a Alert) error {
 	return err
 }
 
-// sendLastAlert is sendAlert with a short deadline, for when nothing will be
-// written afterwards. The deadline also ends a Write that waits for the peer.
-func (c *Conn) sendLastAlert(level uint8, a Alert) error {
-	_ = c.conn.SetWriteDeadline(time.Now().Add(farewellTime))
-	return c.sendAlert(level, a)
+// sendCloseNotify sends close_notify; nothing may be written afterwards.
+func (c *Conn) sendCloseNotify() error {
+	_ = c.conn.SetWriteDeadline(time.Now().Add(closeTime))
+	return c.sendAlert(alertWarning, AlertCloseNotify)
 }
 
 // endWriting makes every later Write return err, and tells the peer if err was
-// found on this end.
+// found on this end. A Write that waits for the peer is ended by the deadline.
 func (c *Conn) endWriting(err error) {
-	_ = c.conn.SetWriteDeadline(time.Now().Add(farewellTime))
+	_ = c.conn.SetWriteDeadline(time.Now().Add(faultTime))
 	c.out.Lock()
 	defer c.out.Unlock()
 	if c.out.err != nil {
@@ -48,7 +47,7 @@ func (c *Conn) endWriting(err error) {
 	if alert.Alert == AlertNoRenegotiation {
 		level = alertWarning // it is never fatal (RFC 5246 section 7.2.2)
 	}
-	_ = c.sendLastAlert(level, alert.Alert)
+	_ = c.sendAlert(level, alert.Alert)
 }
 
 // receiveAlert judges an alert record: nil for one to be ignored, io.EOF for

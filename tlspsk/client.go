@@ -176,6 +176,7 @@ func (h *handshake) sendClientKey() error {
 		if other, message.encrypted, err = h.encryptPremaster(h.c.state.Certificates[0]); err != nil {
 			return err
 		}
+		defer clear(other)
 	}
 	if err := h.queue(message.append(nil)); err != nil {
 		return err

@@ -13,8 +13,15 @@ import (
 	"time"
 )
 
-// farewellTime bounds the sending of an alert that ends the connection.
-const farewellTime = time.Second
+// Bounds of the sending of an alert behind which nothing is written. On a socket
+// it takes no time unless the peer has stopped reading.
+const (
+	closeTime = 5 * time.Second // close_notify
+	faultTime = time.Second     // a fatal alert, which Read may have to send
+)
+
+// maxRequests bounds the HelloRequests that a connection answers, in all.
+const maxRequests = 4
 
 // maxUseless bounds consecutive records that bring nothing: empty application
 // data (which TLS 1.0 peers send before each write) and ignorable alerts.
@@ -54,8 +61,9 @@ type Conn struct {
 		protection *protection
 		plain      []byte // data not yet read, within the buffer of records
 		hand       []byte // handshake bytes not yet read
-		useless    int
-		err        error // what every later Read returns
+		useless    int    // consecutive records that brought nothing
+		requests   int    // HelloRequests, in all
+		err        error  // what every later Read returns
 	}
 	out struct {
 		sync.Mutex // guards what follows
@@ -272,7 +280,7 @@ func (c *Conn) CloseWrite() error {
 	case c.out.err != nil:
 		return c.out.err
 	}
-	err := c.sendLastAlert(alertWarning, AlertCloseNotify)
+	err := c.sendCloseNotify()
 	c.out.err = ErrCloseWrite
 	return err
 }
@@ -286,15 +294,14 @@ func (c *Conn) Close() error {
 		// A Write that holds the lock is cut short, and its peer sees a truncation.
 		if c.done.Load() && c.out.TryLock() {
 			if c.out.err == nil {
-				_ = c.sendLastAlert(alertWarning, AlertCloseNotify)
+				_ = c.sendCloseNotify()
 				c.out.err = net.ErrClosed
 			}
 			c.out.Unlock()
 		}
 		c.closeErr = c.conn.Close()
-		// A Read that waited has ended or ends now; its buffer goes back.
-		if c.done.Load() {
-			c.in.Lock()
+		// Give the buffer back; a Read that is under way does so itself.
+		if c.done.Load() && c.in.TryLock() {
 			c.in.records.drop()
 			c.in.plain = nil
 			c.in.Unlock()

@@ -42,6 +42,9 @@
 // TLS 1.0 writes 1/n-1 split records (BEAST). 3DES and RC4 are there for firmware
 // that knows nothing else and are never offered unless named.
 //
+// Nothing is authenticated before the handshake succeeds: alerts until then, and
+// so the errors made of them, can be forged.
+//
 // A wrong key shows at the first protected record: ErrKeyMismatch. So does a
 // changed random, which cannot be told from it.
 //

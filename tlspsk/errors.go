@@ -2,6 +2,7 @@ package tlspsk
 
 import (
 	"crypto/fips140"
+	"crypto/sha1"
 	"errors"
 	"fmt"
 )
@@ -11,9 +12,14 @@ var (
 	// ErrFIPSOnly is returned when the program runs in FIPS 140-only mode, which
 	// forbids the MD5 and SHA-1 that TLS 1.0 and 1.1 are built on.
 	ErrFIPSOnly = errors.New("TLS-PSK with AMT needs MD5 and SHA-1, which FIPS 140-only mode forbids: run without GODEBUG=fips140=only")
+	// ErrConstantTime is returned when this build's SHA-1 has no constant-time end,
+	// as in builds over BoringCrypto: CBC would be open to Lucky 13.
+	ErrConstantTime = errors.New("this build's SHA-1 does not work in constant time: build without GOEXPERIMENT=boringcrypto")
 )
 
-// Errors of a handshake. Each is wrapped with the act that met it and, where an
+// Errors of a handshake. Until it succeeds nothing is authenticated, so that whoever
+// stands between the ends can bring about each of them: they are reasons to try
+// again or to ask a person, never to give a pair up. Each is wrapped with the act that met it and, where an
 // alert told of it, with the AlertError.
 var (
 	// ErrKeyMismatch is returned, on either end, when identity and suite are agreed
@@ -130,11 +136,15 @@ func failf(a Alert, format string, args ...any) error {
 }
 
 // Usable reports whether this package can work in this process: ErrFIPSOnly in
-// FIPS 140-only mode, else nil. Handshakes ask it themselves; a daemon asks at
+// FIPS 140-only mode, ErrConstantTime in a build without the means, else nil.
+// Handshakes ask it themselves; a daemon asks at
 // its start, so that the sentence is read there.
 func Usable() error {
 	if fips140.Enforced() {
 		return ErrFIPSOnly
+	}
+	if _, ok := sha1.New().(constantTimeHash); !ok {
+		return ErrConstantTime
 	}
 	return nil
 }

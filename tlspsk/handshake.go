@@ -157,8 +157,8 @@ func isGone(err error) bool {
 	return errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.ErrClosedPipe) || errors.As(err, &ne) && !ne.Timeout()
 }
 
-// readContent reads the next record of the wanted type into c.in.hand, or is an
-// error; harmless alerts are passed over.
+// readContent reads the next record, which must be of the wanted type and not
+// empty; harmless alerts are passed over. The content is valid until the next call.
 func (h *handshake) readContent(want uint8) ([]byte, error) {
 	for {
 		typ, payload, err := h.c.readRecord()
@@ -259,8 +259,7 @@ func (h *handshake) send() error {
 func (h *handshake) random() ([randomLen]byte, error) {
 	var r [randomLen]byte
 	binary.BigEndian.PutUint32(r[:], uint32(h.c.config.now().Unix()))
-	_, err := io.ReadFull(h.c.config.rand(), r[4:])
-	return r, err
+	return r, draw(h.c.config.rand(), r[4:])
 }
 
 // deriveKeys makes the master secret and both protections.
@@ -268,6 +267,7 @@ func (h *handshake) deriveKeys(pms []byte) error {
 	v := h.c.version
 	h.master = masterSecret(v, pms, h.clientRandom, h.serverRandom)
 	k := deriveKeys(v, h.suite, h.master, h.clientRandom, h.serverRandom)
+	defer clear(k.block)
 	client, err := newProtection(v, h.suite, k.clientMAC, k.clientKey, k.clientIV, h.c.isClient)
 	if err != nil {
 		return err
@@ -331,8 +331,9 @@ func (h *handshake) readFinished(label string) error {
 func (c *Conn) refuseHandshake(payload []byte) error {
 	switch {
 	case c.isClient && string(payload) == "\x00\x00\x00\x00":
-		if err := c.useless(); err != nil {
-			return err
+		c.in.requests++
+		if c.in.requests > maxRequests {
+			return failf(AlertUnexpectedMessage, "more than %d HelloRequests", maxRequests)
 		}
 		// While a Write is busy the request is passed over, as it may be
 		// (RFC 5246 section 7.4.1.1): Read must not wait for Write.

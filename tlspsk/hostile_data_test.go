@@ -107,7 +107,7 @@ func TestHostileData(t *testing.T) {
 	t.Run("from the server", func(t *testing.T) {
 		t.Parallel()
 		runAttacks(t, true, append(list(afterHandshake), attack{"flood of HelloRequests", afterHandshake(func(h *handshake) error {
-			return times(maxUseless+1, func() error { return h.raw(recordHandshake, "\x00\x00\x00\x00") })()
+			return times(maxRequests+1, func() error { return h.raw(recordHandshake, "\x00\x00\x00\x00") })()
 		}), ErrProtocol, AlertNoRenegotiation}))
 	})
 	t.Run("from the client", func(t *testing.T) {

@@ -3,7 +3,8 @@ package tlspsk
 import "net"
 
 // NewListener wraps the connections of inner with Server; Accept does not wait
-// for their handshakes, their first Read or Write does.
+// for their handshakes, their first Read or Write does. The ReadHeaderTimeout of
+// an http.Server bounds them too.
 func NewListener(inner net.Listener, c *Config) net.Listener {
 	return &listener{inner, c}
 }

@@ -59,7 +59,7 @@ func (f PairForm) ServerConfig(p amt.Pair) *Config {
 		IdentityHint: want,
 		GetKey: func(identity []byte) (amt.Secret, error) {
 			if subtle.ConstantTimeCompare(identity, want) != 1 {
-				return amt.Secret{}, fmt.Errorf("%w: %q", ErrUnknownIdentity, identity)
+				return amt.Secret{}, fmt.Errorf("%w: %.64q", ErrUnknownIdentity, identity)
 			}
 			return key, nil
 		},

@@ -85,6 +85,7 @@ func masterSecret(version uint16, pms []byte, clientRandom, serverRandom [random
 // keys are the parts of the key block in its order (RFC 5246 section 6.3); the
 // IVs are used by TLS 1.0 alone but cut in every version.
 type keys struct {
+	block                []byte // what the others lie in
 	clientMAC, serverMAC []byte
 	clientKey, serverKey []byte
 	clientIV, serverIV   []byte
@@ -98,7 +99,7 @@ func deriveKeys(version uint16, s *suite, master []byte, clientRandom, serverRan
 		block = block[n:]
 		return part
 	}
-	var k keys
+	k := keys{block: block}
 	k.clientMAC, k.serverMAC = cut(macLen), cut(macLen)
 	k.clientKey, k.serverKey = cut(s.keyLen), cut(s.keyLen)
 	k.clientIV, k.serverIV = cut(s.ivLen), cut(s.ivLen)

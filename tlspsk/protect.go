@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"hash"
 	"io"
 	"math"
@@ -19,6 +20,18 @@ const macLen = sha1.Size
 // errSequence is returned when a direction has used all its sequence numbers,
 // which must not wrap (RFC 5246 section 6.1).
 var errSequence = errors.New("the sequence numbers are used up")
+
+// errRandom is returned when the source of randomness fails. It hides that
+// source's io.EOF, which here would speak of the peer.
+var errRandom = errors.New("reading randomness")
+
+// draw fills b from rand.
+func draw(rand io.Reader, b []byte) error {
+	if _, err := io.ReadFull(rand, b); err != nil {
+		return fmt.Errorf("%w: %v", errRandom, err)
+	}
+	return nil
+}
 
 // constantTimeHash is what sha1's digest offers beside Sum: the same result in a
 // time that does not depend on how many bytes are in the last block.
@@ -94,7 +107,7 @@ func (p *protection) seal(dst []byte, typ uint8, payload []byte, rand io.Reader)
 	start := len(dst)
 	var iv [16]byte
 	if p.prefix > 0 {
-		if _, err := io.ReadFull(rand, iv[:p.prefix]); err != nil {
+		if err := draw(rand, iv[:p.prefix]); err != nil {
 			return nil, err
 		}
 	}

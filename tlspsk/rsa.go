@@ -7,7 +7,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 )
 
 // premasterLen is the size of the secret that a client encrypts for RSA_PSK: the
@@ -25,7 +24,7 @@ func (h *handshake) encryptPremaster(cert *x509.Certificate) (secret, encrypted 
 	}
 	secret = make([]byte, premasterLen)
 	binary.BigEndian.PutUint16(secret, h.clientVersion)
-	if _, err := io.ReadFull(h.c.config.rand(), secret[2:]); err != nil {
+	if err := draw(h.c.config.rand(), secret[2:]); err != nil {
 		return nil, nil, err
 	}
 	//lint:ignore SA1019 RSA_PSK is defined over this padding (RFC 4279 section 4).
@@ -46,7 +45,7 @@ func (h *handshake) decryptPremaster(encrypted []byte) ([]byte, error) {
 		return nil, fail(AlertInternalError, err)
 	}
 	spare := make([]byte, premasterLen)
-	if _, err := io.ReadFull(h.c.config.rand(), spare); err != nil {
+	if err := draw(h.c.config.rand(), spare); err != nil {
 		return nil, fail(AlertInternalError, err)
 	}
 	//lint:ignore SA1019 RSA_PSK is defined over this padding (RFC 4279 section 4).

@@ -164,6 +164,7 @@ func (h *handshake) readClientKey() error {
 		if other, err = h.decryptPremaster(message.encrypted); err != nil {
 			return err
 		}
+		defer clear(other)
 	}
 	h.c.state.Identity = slices.Clone(message.identity)
 	return h.deriveKeys(premaster(other, key))
@@ -178,7 +179,7 @@ func (h *handshake) lookUp(identity []byte) ([]byte, error) {
 	case err != nil:
 		return nil, fail(AlertInternalError, err)
 	case key.IsZero():
-		return nil, fail(AlertUnknownPSKIdentity, fmt.Errorf("%w: %q has no key", ErrUnknownIdentity, identity))
+		return nil, fail(AlertUnknownPSKIdentity, fmt.Errorf("%w: %.64q has no key", ErrUnknownIdentity, identity))
 	case key.Len() > MaxKey:
 		return nil, fail(AlertInternalError, fmt.Errorf("%w: a key of %d bytes", ErrConfig, key.Len()))
 	}

@@ -42,7 +42,14 @@ func TestSoak(t *testing.T) {
 	})
 	held := heap()
 	question := bytes.Repeat([]byte("soak"), 600)
-	each(n, func(i int) { errs <- soakTalk(clients[i], servers[i], question) })
+	// A pipe holds nothing, so that a close_notify must be read within its time:
+	// not all at once, or a slow machine would be measured here.
+	turn := make(chan struct{}, 64)
+	each(n, func(i int) {
+		turn <- struct{}{}
+		errs <- soakTalk(clients[i], servers[i], question)
+		<-turn
+	})
 	close(errs)
 	for err := range errs {
 		if err != nil {

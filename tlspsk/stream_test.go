@@ -318,7 +318,7 @@ func TestRandomFails(t *testing.T) {
 		config, _ := s.fresh()
 		config.Rand = io.LimitReader(steady(1), int64(n))
 		conn := newReplay(s.toClient)
-		if err := Client(conn, config).Handshake(); !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		if err := Client(conn, config).Handshake(); !errors.Is(err, errRandom) || errors.Is(err, ErrRefused) {
 			t.Errorf("%d bytes: %v", n, err)
 		}
 		if n < 28 && conn.out.Len() != 0 {
