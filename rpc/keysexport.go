@@ -118,6 +118,7 @@ func (s *keyService) FinishExport(ctx context.Context, req *scsv1.FinishExportRe
 		v.add("export_id", "not one that ExportBatch gave")
 		return nil, v.err()
 	}
+	of(ctx).object = "export " + req.GetExportId()
 	of(ctx).reason = fmt.Sprintf("written: %t", req.GetWritten())
 	n, err := s.cfg.Keys.FinishExport(ctx, s.cfg.Store, id, req.GetWritten(), s.move(ctx))
 	if err != nil {

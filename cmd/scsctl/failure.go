@@ -146,6 +146,21 @@ func violations(d *errdetails.BadRequest) (first string, more []string) {
 	return more[0], more[1:]
 }
 
+// unsent reports whether gRPC failed before the request left: nothing was done.
+func unsent(text string) bool {
+	return strings.Contains(text, "Error while dialing") || strings.Contains(text, "authentication handshake failed")
+}
+
+// cause is the end of gRPC's text, behind what it wraps around it.
+func cause(text string) string {
+	for _, mark := range []string{"desc = ", "transport: Error while dialing: ", "transport: authentication handshake failed: "} {
+		if i := strings.LastIndex(text, mark); i >= 0 {
+			text = text[i+len(mark):]
+		}
+	}
+	return strings.Trim(text, `"`)
+}
+
 // connection explains why there was no connection, from gRPC's text for it.
 func connection(text string) (message, hint string) {
 	for _, c := range []struct{ sign, message, hint string }{
@@ -158,10 +173,10 @@ func connection(text string) (message, hint string) {
 		{"unknown certificate", "the server does not know this certificate", "ask an administrator for a new context file"},
 	} {
 		if strings.Contains(text, c.sign) {
-			return fmt.Sprintf("%s (%s)", c.message, text), c.hint
+			return fmt.Sprintf("%s (%s)", c.message, cause(text)), c.hint
 		}
 	}
-	return "the server cannot be reached: " + text, "is scsd running? try again in a moment"
+	return "the server cannot be reached: " + cause(text), "is scsd running? try again in a moment"
 }
 
 // printable replaces what could move a terminal's cursor; values may have come

@@ -69,7 +69,7 @@ func newRequestID() string {
 // lostReply tells how to repeat a request whose effect is unknown.
 func lostReply(err error, id string) error {
 	f := explain(err)
-	if f.code == exitUnavailable {
+	if f.code == exitUnavailable && !unsent(err.Error()) {
 		f.hint = "whether the pairs were made is not known: repeat the command with --request-id " + id
 	}
 	return f

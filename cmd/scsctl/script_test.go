@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -18,26 +20,26 @@ import (
 	"github.com/amtscs/amtscs/integration/lab"
 )
 
-// programs holds scsd and amtsim, built for the scripts.
-var programs string
+// programs builds scsd and amtsim for the scripts, once, in the folder that
+// TestMain removes.
+var programs = sync.OnceValues(func() (string, error) {
+	build := exec.Command("go", "build", "-o", programDir+"/", "../scsd", "../amtsim")
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("building scsd and amtsim: %w\n%s", err, out)
+	}
+	return programDir, nil
+})
+
+var programDir string
 
 func TestMain(m *testing.M) {
-	if testscriptChild() {
-		testscript.Main(m, commands)
-		return
+	if !testscriptChild() {
+		var err error
+		if programDir, err = os.MkdirTemp("", "scsctl-test-"); err != nil {
+			panic(err)
+		}
 	}
-	dir, err := os.MkdirTemp("", "scsctl-test-")
-	if err != nil {
-		panic(err)
-	}
-	build := exec.Command("go", "build", "-o", dir+"/", "../scsd", "../amtsim")
-	if out, err := build.CombinedOutput(); err != nil {
-		_, _ = os.Stderr.Write(out)
-		_ = os.RemoveAll(dir)
-		os.Exit(1)
-	}
-	programs = dir
-	testscript.Main(cleaning{m, dir}, commands)
+	testscript.Main(cleaning{m, programDir}, commands)
 }
 
 // testscriptChild reports whether this process is scsctl in a script.
@@ -63,10 +65,17 @@ func (c cleaning) Run() int {
 // TestScripts runs the scripts of testdata with the real scsctl, scsd and amtsim.
 func TestScripts(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("it builds and runs the programs")
+	}
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
 		Setup: func(env *testscript.Env) error {
-			env.Setenv("PATH", programs+string(filepath.ListSeparator)+env.Getenv("PATH"))
+			dir, err := programs()
+			if err != nil {
+				return err
+			}
+			env.Setenv("PATH", dir+string(filepath.ListSeparator)+env.Getenv("PATH"))
 			env.Setenv("TZ", "UTC")
 			return nil
 		},

@@ -23,7 +23,9 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	end := profile()
 	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	end()
 	stop()
 	os.Exit(code)
 }

@@ -175,7 +175,11 @@ func (sv *server) work(ctx context.Context, stdout io.Writer) error {
 		}
 	}
 	_, _ = daemon.SdNotify(false, daemon.SdNotifyStopping)
-	sv.parts.log.Info("stopping", "error", err)
+	if err != nil {
+		sv.parts.log.Error("stopping, because a part failed", "error", err)
+	} else {
+		sv.parts.log.Info("stopping")
+	}
 	stopHello()
 	hellos.Wait()
 	stopEngine()
