@@ -165,11 +165,18 @@ func TestPauseRetryCancel(t *testing.T) {
 	if err != nil || dev.Status != Paused || dev.Reason != ByOperator {
 		t.Fatalf("got %v, %v", dev.Status, err)
 	}
-	time.Sleep(300 * time.Millisecond)
-	calls := len(d.Calls())
-	time.Sleep(200 * time.Millisecond)
-	if now := l.record(d); now.Status != Paused || len(d.Calls()) != calls {
-		t.Errorf("a paused workflow is %v and made %d calls", now.Status, len(d.Calls())-calls)
+	for deadline := time.Now().Add(10 * time.Second); ; { // the present call ends
+		running, _ := l.engine.queue.counts(time.Now())
+		if running == 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("a paused workflow is still worked on")
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	if now := l.record(d); now.Status != Paused || now.State == Operational {
+		t.Errorf("a paused workflow is %v %v", now.State, now.Status)
 	}
 	if _, err := l.engine.Pause(ctx, operatorAct, d.UUID()); !errors.Is(err, ErrState) {
 		t.Errorf("pausing it twice: got %v", err)
