@@ -50,7 +50,8 @@ func TestExplainCodes(t *testing.T) {
 func TestExplainTakesTheServersHint(t *testing.T) {
 	t.Parallel()
 	st, err := status.New(codes.FailedPrecondition, "it is so.\x1b[2J").WithDetails(
-		&errdetails.ErrorInfo{Reason: "X", Domain: "amtscs", Metadata: map[string]string{"hint": "do that."}})
+		&errdetails.ErrorInfo{Reason: "X", Domain: "amtscs", Metadata: map[string]string{"hint": "do that."}},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +74,7 @@ func TestExplainTakesTheServersHint(t *testing.T) {
 func TestConnection(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		`connection error: desc = "transport: Error while dialing: dial tcp 127.0.0.1:1: connect: connection refused"`: "no server answers at this address (dial tcp 127.0.0.1:1: connect: connection refused)",
+		`connection error: desc = "transport: Error while dialing: dial tcp 127.0.0.1:1: connect: connection refused"`:                                                                                                                                 "no server answers at this address (dial tcp 127.0.0.1:1: connect: connection refused)",
 		`max retries exhausted: failed after 4 attempts: rpc error: code = Unavailable desc = connection error: desc = "transport: authentication handshake failed: tls: failed to verify certificate: x509: certificate signed by unknown authority"`: "the server is not the one this context file is for (tls: failed to verify certificate: x509: certificate signed by unknown authority)",
 		"the server is stopping": "the server cannot be reached: the server is stopping",
 	} {

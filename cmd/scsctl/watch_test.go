@@ -135,8 +135,11 @@ func TestWatchDoesNotCountWhoLeaves(t *testing.T) {
 		e    *scsv1.Event
 		want bool
 	}{
-		{event(1, "a", 1), false}, {event(2, "b", operational), false}, {event(3, "", operational), false},
-		{event(4, "c", 0), false}, {event(5, "a", operational), true},
+		{event(1, "a", 1), false},
+		{event(2, "b", operational), false},
+		{event(3, "", operational), false},
+		{event(4, "c", 0), false},
+		{event(5, "a", operational), true},
 	} {
 		if got := w.count(c.e); got != c.want {
 			t.Errorf("%v: got %t", c.e, got)
