@@ -77,4 +77,3 @@ func FuzzRequests(f *testing.F) {
 		}
 	})
 }
-
