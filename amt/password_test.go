@@ -113,8 +113,17 @@ func TestCheckUserName(t *testing.T) {
 		{"Admin", "built-in administrator"},
 		{"ADMINISTRATOR", "built-in administrator"},
 		{"a b", "character 2"},
-		{"a(b", "character 2"}, {"ab)", "character 3"}, {":ab", "character 1"}, {"a,b", "character 2"}, {`a"b`, "character 2"},
-		{"a&b", "character 2"}, {"a<b", "character 2"}, {"a>b", "character 2"}, {"a\x7f", "character 2"}, {"aé", "character 2"}, {"a\n", "character 2"},
+		{"a(b", "character 2"},
+		{"ab)", "character 3"},
+		{":ab", "character 1"},
+		{"a,b", "character 2"},
+		{`a"b`, "character 2"},
+		{"a&b", "character 2"},
+		{"a<b", "character 2"},
+		{"a>b", "character 2"},
+		{"a\x7f", "character 2"},
+		{"aé", "character 2"},
+		{"a\n", "character 2"},
 	} {
 		err := amt.CheckUserName(c.name)
 		if c.says == "" && err != nil || c.says != "" && (!errors.Is(err, amt.ErrUserName) || !strings.Contains(err.Error(), c.says)) {

@@ -143,10 +143,20 @@ func TestNames(t *testing.T) {
 		v    fmt.Stringer
 		want string
 	}{
-		{amt.Factory, "Factory"}, {amt.InSetup, "In-Setup"}, {amt.Operational, "Operational"}, {amt.Phase(9), "unknown phase (9)"},
-		{amt.ModelUnknown, "Unknown"}, {amt.Manual, "Manual"}, {amt.USBKey, "USBKey"}, {amt.OEM, "OEM"}, {amt.Model(9), "unknown model (9)"},
-		{amt.New, "New"}, {amt.Reallocate, "Reallocate"}, {amt.Kind(9), "unknown kind (9)"},
-		{amt.RealmPTAdministration, "PTAdministration"}, {amt.Realm(22), "unknown realm (22)"},
+		{amt.Factory, "Factory"},
+		{amt.InSetup, "In-Setup"},
+		{amt.Operational, "Operational"},
+		{amt.Phase(9), "unknown phase (9)"},
+		{amt.ModelUnknown, "Unknown"},
+		{amt.Manual, "Manual"},
+		{amt.USBKey, "USBKey"},
+		{amt.OEM, "OEM"},
+		{amt.Model(9), "unknown model (9)"},
+		{amt.New, "New"},
+		{amt.Reallocate, "Reallocate"},
+		{amt.Kind(9), "unknown kind (9)"},
+		{amt.RealmPTAdministration, "PTAdministration"},
+		{amt.Realm(22), "unknown realm (22)"},
 	} {
 		if got := c.v.String(); got != c.want {
 			t.Errorf("got %q, want %q", got, c.want)

@@ -195,8 +195,16 @@ func (w *world) collectSecrets(h *hunt) {
 func (w *world) collectAnswers(h *hunt) {
 	w.t.Helper()
 	for _, args := range [][]string{
-		{"keys", "list"}, {"device", "list"}, {"workflow", "list"}, {"inbox", "list"}, {"audit", "list"}, {"profile", "show", "full"},
-		{"profile", "list"}, {"user", "list"}, {"certificate", "list"}, {"whoami"},
+		{"keys", "list"},
+		{"device", "list"},
+		{"workflow", "list"},
+		{"inbox", "list"},
+		{"audit", "list"},
+		{"profile", "show", "full"},
+		{"profile", "list"},
+		{"user", "list"},
+		{"certificate", "list"},
+		{"whoami"},
 	} {
 		for _, form := range []string{"json", "table"} {
 			out, err := w.Run(context.WithoutCancel(w.t.Context()), append(args, "-o", form)...)
