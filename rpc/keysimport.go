@@ -179,7 +179,7 @@ func (im *importing) record(row *scsv1.ImportRow) (keystore.Record, *violations)
 		CurrentPassword: amt.NewSecretString(row.GetCurrentPassword()),
 		NewPassword:     amt.NewSecretString(row.GetNewPassword()),
 		Used:            row.GetUsed(),
-		Exported:        im.header.GetModel() != scsv1.SetupModel_SETUP_MODEL_USB_KEY,
+		Exported:        im.header.GetExported(),
 	}
 	var err error
 	if rec.Pair.PPS, err = amt.ParsePPS(row.GetPps()); err != nil {

@@ -71,6 +71,9 @@ func (im *importer) run(ctx context.Context, conn *grpc.ClientConn) error {
 		return err
 	}
 	defer done()
+	// A list in CSV for USB keys has yet to be written to them; any other pair is
+	// where it belongs.
+	im.header.Exported = format == batch.SetupBin || im.header.GetModel() != scsv1.SetupModel_SETUP_MODEL_USB_KEY
 	if im.header.GetModel() == 0 && format == batch.SetupBin {
 		im.header.Model = scsv1.SetupModel_SETUP_MODEL_USB_KEY
 	}

@@ -54,6 +54,9 @@ func (s *settings) open(ctx context.Context, log *slog.Logger) (*parts, error) {
 	if err != nil {
 		return nil, err
 	}
+	if fi, err := os.Stat(s.data); err == nil && fi.Mode().Perm()&0o077 != 0 {
+		log.Warn("others can look into the data directory: chmod 0700 it", "data", s.data, "mode", fi.Mode().Perm().String())
+	}
 	p := &parts{log: log, db: db, seal: sealer, keys: keystore.New(sealer), users: &access.Store{}, audit: audit.New(sealer)}
 	if p.ca, err = ca.Open(ctx, db, sealer, ca.Options{}); err != nil {
 		return nil, errors.Join(err, db.Close())

@@ -51,6 +51,7 @@ type server struct {
 
 // serve runs until ctx is done, and then stops everything in order.
 func serve(ctx context.Context, s *settings, stdout, stderr io.Writer) (err error) {
+	removeReady(s.readyFile) // one of a server that was killed
 	p, err := s.open(ctx, newLog(stderr, s))
 	if err != nil {
 		return err
@@ -190,7 +191,7 @@ func (sv *server) work(ctx context.Context, stdout io.Writer) error {
 	api.Wait()
 	stopMetrics()
 	metrics.Wait()
-	sv.removeReady()
+	removeReady(sv.settings.readyFile)
 	if err == nil {
 		sv.parts.log.Info("stopped")
 	}
@@ -242,8 +243,8 @@ func (sv *server) ready(stdout io.Writer) error {
 
 // removeReady takes the ready file away, so that nobody takes a stopped server
 // for a ready one.
-func (sv *server) removeReady() {
-	if sv.settings.readyFile != "" {
-		_ = os.Remove(sv.settings.readyFile)
+func removeReady(path string) {
+	if path != "" {
+		_ = os.Remove(path)
 	}
 }

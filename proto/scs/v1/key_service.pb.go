@@ -671,7 +671,9 @@ type ImportHeader struct {
 	DryRun bool `protobuf:"varint,5,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
 	// Leave bad and conflicting rows out and store the others; without it one such
 	// row makes the import store nothing.
-	SkipBad       bool `protobuf:"varint,6,opt,name=skip_bad,json=skipBad,proto3" json:"skip_bad,omitempty"`
+	SkipBad bool `protobuf:"varint,6,opt,name=skip_bad,json=skipBad,proto3" json:"skip_bad,omitempty"`
+	// The pairs are in their PCs or on a medium already: exports leave them out.
+	Exported      bool `protobuf:"varint,7,opt,name=exported,proto3" json:"exported,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -744,6 +746,13 @@ func (x *ImportHeader) GetDryRun() bool {
 func (x *ImportHeader) GetSkipBad() bool {
 	if x != nil {
 		return x.SkipBad
+	}
+	return false
+}
+
+func (x *ImportHeader) GetExported() bool {
+	if x != nil {
+		return x.Exported
 	}
 	return false
 }
@@ -2098,14 +2107,15 @@ const file_scs_v1_key_service_proto_rawDesc = "" +
 	"\x11ImportKeysRequest\x12.\n" +
 	"\x06header\x18\x01 \x01(\v2\x14.scs.v1.ImportHeaderH\x00R\x06header\x12(\n" +
 	"\x04rows\x18\x02 \x01(\v2\x12.scs.v1.ImportRowsH\x00R\x04rowsB\x06\n" +
-	"\x04part\"\xb4\x01\n" +
+	"\x04part\"\xd0\x01\n" +
 	"\fImportHeader\x12\x14\n" +
 	"\x05batch\x18\x01 \x01(\tR\x05batch\x12\x18\n" +
 	"\aprofile\x18\x02 \x01(\tR\aprofile\x12(\n" +
 	"\x05model\x18\x03 \x01(\x0e2\x12.scs.v1.SetupModelR\x05model\x12\x16\n" +
 	"\x06source\x18\x04 \x01(\tR\x06source\x12\x17\n" +
 	"\adry_run\x18\x05 \x01(\bR\x06dryRun\x12\x19\n" +
-	"\bskip_bad\x18\x06 \x01(\bR\askipBad\"3\n" +
+	"\bskip_bad\x18\x06 \x01(\bR\askipBad\x12\x1a\n" +
+	"\bexported\x18\a \x01(\bR\bexported\"3\n" +
 	"\n" +
 	"ImportRows\x12%\n" +
 	"\x04rows\x18\x01 \x03(\v2\x11.scs.v1.ImportRowR\x04rows\"\xb6\x01\n" +
