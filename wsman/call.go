@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -56,12 +55,12 @@ func (c *Client) exchange(ctx context.Context, q *request) (*reply, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(c.life, func() { cancel(ErrClosed) })()
-	t := &try{ctx: ctx, name: q.name, repeat: q.repeat}
+	t := &try{ctx: ctx, name: q.name, repeat: q.repeat, body: body}
 	resp, err := c.post(context.WithValue(ctx, tryKey{}, t), body)
 	if err != nil {
 		return nil, c.failed(ctx, q, t, err)
 	}
-	return c.judge(q, id, resp)
+	return c.judge(q, id, resp.StatusCode, t.answer)
 }
 
 // takeCredentials puts those of SetCredentials in force.
@@ -86,7 +85,7 @@ func (c *Client) messageID() string {
 
 // post sends the envelope through the retries.
 func (c *Client) post(ctx context.Context, body []byte) (*http.Response, error) {
-	req, err := retryablehttp.NewRequestWithContext(ctx, http.MethodPost, endpoint(c.cfg.Address), body)
+	req, err := retryablehttp.NewRequestWithContext(ctx, http.MethodPost, c.url, body)
 	if err != nil {
 		return nil, err
 	}
@@ -126,23 +125,19 @@ func (c *Client) failed(ctx context.Context, q *request, t *try, err error) erro
 }
 
 // judge reads an HTTP answer.
-func (c *Client) judge(q *request, id string, resp *http.Response) (*reply, error) {
+func (c *Client) judge(q *request, id string, status int, body []byte) (*reply, error) {
 	switch {
-	case resp.StatusCode == http.StatusServiceUnavailable:
+	case status == http.StatusServiceUnavailable:
 		return nil, fmt.Errorf("%s: %w", q.name, ErrBusy)
-	case resp.StatusCode == http.StatusNotFound && !c.spoke:
+	case status == http.StatusNotFound && !c.spoke:
 		return nil, fmt.Errorf("%s: %w: HTTP 404 at %s", q.name, ErrNoWSMan, path)
 	}
-	b, err := io.ReadAll(resp.Body)
+	r, err := parseReply(body)
 	if err != nil {
-		return nil, q.wrap(err)
-	}
-	r, err := parseReply(b)
-	if err != nil {
-		return nil, q.wrap(fmt.Errorf("%s: HTTP %d: %w", q.name, resp.StatusCode, err))
+		return nil, q.wrap(fmt.Errorf("%s: HTTP %d: %w", q.name, status, err))
 	}
 	c.spoke = true
-	if err := r.check(q, id, resp.StatusCode); err != nil {
+	if err := r.check(q, id, status); err != nil {
 		return nil, q.wrap(err)
 	}
 	return r, nil

@@ -45,10 +45,11 @@ func (c challenge) String() string {
 	return b.String()
 }
 
+// quoting escapes what a quoted-string may not hold as it is.
+var quoting = strings.NewReplacer(`\`, `\\`, `"`, `\"`)
+
 // quote writes a quoted-string.
-func quote(s string) string {
-	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
-}
+func quote(s string) string { return `"` + quoting.Replace(s) + `"` }
 
 // parseChallenges reads one header line. A scheme may come without parameters
 // ("Negotiate") or with a token of its own, which is dropped.

@@ -97,6 +97,7 @@ const (
 // for their turn no longer than their context. Close it after use.
 type Client struct {
 	cfg   Config
+	url   string // of every request
 	base  *http.Transport
 	retry *retryablehttp.Client
 	turn  chan struct{} // holds one token; whoever has it is the call under way
@@ -144,7 +145,7 @@ func New(c Config) (*Client, error) {
 	}
 	c = c.withDefaults()
 	cl := &Client{
-		cfg: c, turn: make(chan struct{}, 1), open: map[*countedConn]struct{}{},
+		cfg: c, url: endpoint(c.Address), turn: make(chan struct{}, 1), open: map[*countedConn]struct{}{},
 		login: login{user: c.User, password: c.Password},
 	}
 	if _, err := io.ReadFull(c.Rand, cl.prefx[:]); err != nil {

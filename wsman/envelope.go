@@ -19,6 +19,7 @@ const (
 	anonymous        = nsAddressing + "/role/anonymous"
 	operationTimeout = "PT60S"
 	contentType      = "application/soap+xml; charset=utf-8"
+	usualRequest     = 2 << 10 // bytes that most requests fit into
 )
 
 // Actions of the intrinsic operations; a reply's is the same and "Response".
@@ -187,6 +188,7 @@ func (r *request) encode(messageID string) ([]byte, error) {
 			selectorSet(r.selectors))
 	}
 	e := &encoder{prefixes: map[string]string{nsSOAP: "s", nsAddressing: "a", nsWSMan: "w"}}
+	e.b.Grow(usualRequest)
 	e.b.WriteString(`<?xml version="1.0" encoding="utf-8"?>` +
 		`<s:Envelope xmlns:s="` + nsSOAP + `" xmlns:a="` + nsAddressing + `" xmlns:w="` + nsWSMan + `">`)
 	e.element(header)

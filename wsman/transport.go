@@ -20,6 +20,8 @@ type try struct {
 	ctx    context.Context // of the call, for Dial
 	name   string
 	repeat repeat
+	body   []byte // the envelope to send
+	answer []byte // the body of the last HTTP answer, whole
 	// sent says that bytes of the current attempt reached a connection and that
 	// the device has not said that it did not execute them.
 	sent bool
@@ -150,11 +152,7 @@ func (l *loginTransport) CloseIdleConnections() { l.c.base.CloseIdleConnections(
 // have been forgotten, or if the device calls the nonce stale; any other 401 is
 // ErrUnauthorized.
 func (l *loginTransport) RoundTrip(req *http.Request) (*http.Response, error) {
-	body, err := io.ReadAll(req.Body)
-	_ = req.Body.Close()
-	if err != nil {
-		return nil, err
-	}
+	_ = req.Body.Close() // it is t.body
 	t, ok := req.Context().Value(tryKey{}).(*try)
 	if !ok {
 		return nil, fmt.Errorf("%w: a request without a call", ErrArgument)
@@ -172,7 +170,7 @@ func (l *loginTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 		if auth != "" {
 			logins++
 		}
-		resp, err := l.c.send(ctx, req, t, body, auth)
+		resp, err := l.c.send(ctx, req, t, auth)
 		if err != nil {
 			return nil, err
 		}
@@ -193,10 +191,10 @@ func (l *loginTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 // send makes one HTTP request and reads its whole answer.
-func (c *Client) send(ctx context.Context, req *http.Request, t *try, body []byte, auth string) (*http.Response, error) {
+func (c *Client) send(ctx context.Context, req *http.Request, t *try, auth string) (*http.Response, error) {
 	out := req.Clone(ctx)
-	out.Body, out.GetBody = io.NopCloser(bytes.NewReader(body)), nil
-	out.ContentLength = int64(len(body))
+	out.Body, out.GetBody = io.NopCloser(bytes.NewReader(t.body)), nil
+	out.ContentLength = int64(len(t.body))
 	if auth != "" {
 		out.Header.Set("Authorization", auth)
 	}
@@ -204,7 +202,7 @@ func (c *Client) send(ctx context.Context, req *http.Request, t *try, body []byt
 	c.ioFailed.Store(false)
 	resp, err := c.base.RoundTrip(out)
 	if err == nil {
-		err = c.readBody(resp)
+		t.answer, err = c.readBody(resp)
 	}
 	t.sent = err == nil || c.out.Load() > written
 	if err != nil {
@@ -228,18 +226,22 @@ func (c *Client) classify(ctx context.Context, t *try, err error, answered bool)
 	return err
 }
 
-// readBody replaces the body by its bytes, at most MaxReply.
-func (c *Client) readBody(resp *http.Response) error {
+// usualReply is the size of a buffer that most replies fit into.
+const usualReply = 4 << 10
+
+// readBody reads the body, at most MaxReply, and replaces it by its bytes.
+func (c *Client) readBody(resp *http.Response) ([]byte, error) {
 	defer func() { _ = resp.Body.Close() }()
-	b, err := io.ReadAll(io.LimitReader(resp.Body, c.cfg.MaxReply+1))
-	if err != nil {
-		return fmt.Errorf("reading the answer: %w", err)
+	var b bytes.Buffer
+	b.Grow(usualReply)
+	if _, err := b.ReadFrom(io.LimitReader(resp.Body, c.cfg.MaxReply+1)); err != nil {
+		return nil, fmt.Errorf("reading the answer: %w", err)
 	}
-	if int64(len(b)) > c.cfg.MaxReply {
-		return fmt.Errorf("%w: longer than %d bytes", ErrUnexpectedReply, c.cfg.MaxReply)
+	if int64(b.Len()) > c.cfg.MaxReply {
+		return nil, fmt.Errorf("%w: longer than %d bytes", ErrUnexpectedReply, c.cfg.MaxReply)
 	}
-	resp.Body = io.NopCloser(bytes.NewReader(b))
-	return nil
+	resp.Body = io.NopCloser(bytes.NewReader(b.Bytes()))
+	return b.Bytes(), nil
 }
 
 // count keeps the statistics and calls the hooks.

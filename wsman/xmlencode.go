@@ -45,7 +45,8 @@ func (e *encoder) element(o *Object) {
 	for i, a := range o.Attrs {
 		attrs[i] = e.qualify(a.Space, a.Name, &fresh)
 	}
-	e.b.WriteString("<" + tag)
+	e.b.WriteByte('<')
+	e.b.WriteString(tag)
 	for _, uri := range fresh {
 		e.attribute("xmlns:"+e.prefixes[uri], uri)
 	}
@@ -57,7 +58,9 @@ func (e *encoder) element(o *Object) {
 	for _, c := range o.Children {
 		e.element(c)
 	}
-	e.b.WriteString("</" + tag + ">")
+	e.b.WriteString("</")
+	e.b.WriteString(tag)
+	e.b.WriteByte('>')
 	for _, uri := range fresh {
 		delete(e.prefixes, uri)
 	}
@@ -90,7 +93,9 @@ func (e *encoder) draw() string {
 }
 
 func (e *encoder) attribute(name, value string) {
-	e.b.WriteString(" " + name + `="`)
+	e.b.WriteByte(' ')
+	e.b.WriteString(name)
+	e.b.WriteString(`="`)
 	e.text(value, true)
 	e.b.WriteByte('"')
 }
@@ -98,6 +103,7 @@ func (e *encoder) attribute(name, value string) {
 // text writes s escaped. Tab and line feed stay as they are in content and are
 // escaped in attributes, where a parser would make them spaces.
 func (e *encoder) text(s string, attr bool) {
+	done := 0 // s[:done] is written
 	for i := 0; i < len(s); {
 		r, n := utf8.DecodeRuneInString(s[i:])
 		if r == utf8.RuneError && n == 1 || !isXMLChar(r) {
@@ -106,22 +112,31 @@ func (e *encoder) text(s string, attr bool) {
 			}
 			return
 		}
-		switch {
-		case r == '&':
-			e.b.WriteString("&amp;")
-		case r == '<':
-			e.b.WriteString("&lt;")
-		case r == '>':
-			e.b.WriteString("&gt;")
-		case r == '"' && attr:
-			e.b.WriteString("&quot;")
-		case r == '\r' || (r == '\n' || r == '\t') && attr:
-			fmt.Fprintf(&e.b, "&#%d;", r)
-		default:
-			e.b.WriteString(s[i : i+n])
+		if form := escape(r, attr); form != "" {
+			e.b.WriteString(s[done:i])
+			e.b.WriteString(form)
+			done = i + n
 		}
 		i += n
 	}
+	e.b.WriteString(s[done:])
+}
+
+// escape is how r is written when it cannot stand as it is, else "".
+func escape(r rune, attr bool) string {
+	switch {
+	case r == '&':
+		return "&amp;"
+	case r == '<':
+		return "&lt;"
+	case r == '>':
+		return "&gt;"
+	case r == '"' && attr:
+		return "&quot;"
+	case r == '\r' || (r == '\n' || r == '\t') && attr:
+		return "&#" + strconv.Itoa(int(r)) + ";"
+	}
+	return ""
 }
 
 // isXMLChar is the production Char of XML 1.0.
