@@ -122,7 +122,7 @@ func (f *fleet) simArgs(usb string) []string {
 func (f *fleet) scsd(ctx context.Context) (s *site, l load, err error) {
 	o := lab.ServerOptions{}
 	if f.profiles != "" {
-		o.Env = []string{"SCSD_BENCH_PROFILES=" + f.profiles}
+		o.Env = []string{"AMTSCS_BENCH_PROFILES=" + f.profiles}
 	}
 	s, server, err := f.b.newSite(ctx, f.count, o)
 	if err != nil {
