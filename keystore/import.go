@@ -161,7 +161,7 @@ func (imp *importer) run(ctx context.Context, seq iter.Seq2[Record, error]) erro
 		if err != nil {
 			return err
 		}
-		if held = append(held, rec); len(held) == runLen {
+		if held = append(held, rec); len(held) == imp.s.runLen {
 			if err := imp.store(ctx, held); err != nil {
 				return err
 			}

@@ -191,10 +191,11 @@ func TestImportHidden(t *testing.T) {
 	f := newFixture(t)
 	f.batch(t, "B1", amt.OEM)
 	visible := f.add(t, "B1", 3)
-	recs := f.records(t, 60_000)[:51_000] // one run of 50,000 is written when the list goes on
+	keystore.SetRun(f.Store, 2000)
+	recs := f.records(t, 3000)
 	look := func() {
 		pid := recs[0].Pair.PID
-		if n := f.rows(t, "keys"); n < 40_000 {
+		if n := f.rows(t, "keys"); n < 2000 {
 			t.Fatalf("only %d keys are written: the test looks too early", n)
 		}
 		f.view(t, func(r kv.Reader) error {
@@ -241,7 +242,7 @@ func TestImportHidden(t *testing.T) {
 	}
 	rep, err := f.Import(t.Context(), f.db, into("B1"), func(yield func(keystore.Record, error) bool) {
 		for i, rec := range recs {
-			if i == 50_500 {
+			if i == 2500 {
 				look()
 			}
 			if !yield(rec, nil) {
@@ -249,11 +250,11 @@ func TestImportHidden(t *testing.T) {
 			}
 		}
 	})
-	if err != nil || rep.Added != 51_000 {
+	if err != nil || rep.Added != 3000 {
 		t.Fatalf("got %+v, %v", rep, err)
 	}
-	if got := f.counts(t)[keystore.Available]; got != 51_005 {
-		t.Errorf("%d pairs are counted, want 51005", got)
+	if got := f.counts(t)[keystore.Available]; got != 3005 {
+		t.Errorf("%d pairs are counted, want 3005", got)
 	}
 	f.wantNothingLeft(t)
 }
@@ -292,8 +293,8 @@ func TestImportOnFailingStore(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	f.batch(t, "B1", amt.OEM)
-	recs := f.records(t, 1200)
-	for n := 1; n < 12; n++ {
+	recs := f.records(t, 600) // two chunks
+	for n := 1; n < 8; n++ {
 		for _, after := range []bool{false, true} {
 			for _, stuck := range []bool{false, true} {
 				name := fmt.Sprintf("update %d, after %v, stuck %v", n, after, stuck)
@@ -306,13 +307,13 @@ func TestImportOnFailingStore(t *testing.T) {
 					}
 				}
 				visible := f.counts(t)[keystore.Available]
-				if visible != before || visible != 0 && visible != 1200 || err == nil && visible != 1200 || err == nil && rep.Added != 1200 {
+				if visible != before || visible != 0 && visible != 600 || err == nil && visible != 600 || err == nil && rep.Added != 600 {
 					t.Errorf("%s: got %+v, %v; %d pairs are visible, %d before the sweep", name, rep, err, visible, before)
 				}
 				if rows := f.rows(t, "keys"); rows != visible {
 					t.Errorf("%s: %d pairs are in the store and %d visible", name, rows, visible)
 				}
-				if s.left > 0 && n < 6 {
+				if s.left > 0 && n < 5 {
 					t.Errorf("%s: the import made no such update", name)
 				}
 				if stuck {
@@ -348,11 +349,12 @@ func TestSweepLease(t *testing.T) {
 	f := newFixture(t)
 	now := today
 	f.Now = func() time.Time { return now }
-	recs := f.records(t, 51_000)
+	keystore.SetRun(f.Store, 2000)
+	recs := f.records(t, 3000)
 	other := keystore.New(nil) // another server on the same store
 	_, err := f.Import(t.Context(), f.db, into("B1"), func(yield func(keystore.Record, error) bool) {
 		for i, rec := range recs {
-			if i == 50_500 {
+			if i == 2500 {
 				for _, c := range []struct {
 					at   time.Duration
 					want int
@@ -366,6 +368,54 @@ func TestSweepLease(t *testing.T) {
 			if !yield(rec, nil) {
 				return
 			}
+		}
+	})
+	if !errors.Is(err, keystore.ErrImportLost) {
+		t.Errorf("got error %v", err)
+	}
+	if n := f.rows(t, "keys"); n != 0 {
+		t.Errorf("%d pairs are left", n)
+	}
+	f.wantNothingLeft(t)
+}
+
+// TestSweepBeside: an import that renews its lease is left alone, however long
+// it takes; one whose sweep broke off half way ends itself.
+func TestSweepBeside(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	now := today
+	f.Now = func() time.Time { now = now.Add(10 * time.Second); return now }
+	keystore.SetRun(f.Store, 200) // ten chunks and more
+	recs := f.records(t, 3000)
+	during := func(sweep func()) error {
+		_, err := f.Import(t.Context(), f.db, into("B1"), func(yield func(keystore.Record, error) bool) {
+			for i, rec := range recs {
+				if i == 2500 {
+					sweep()
+				}
+				if !yield(rec, nil) {
+					return
+				}
+			}
+		})
+		return err
+	}
+	err := during(func() {
+		other := keystore.New(nil)
+		other.Now = func() time.Time { return now }
+		if n, err := other.Sweep(t.Context(), f.db, false); n != 0 || err != nil || now.Sub(today) < 2*time.Minute {
+			t.Errorf("after %v: swept %d, %v", now.Sub(today), n, err)
+		}
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	f.wipe(t)
+	err = during(func() {
+		broken := &flaky{Store: f.db, left: 3, stuck: true}
+		if _, err := f.Sweep(t.Context(), broken, true); !errors.Is(err, errFlaky) {
+			t.Errorf("a sweep that breaks off: got error %v", err)
 		}
 	})
 	if !errors.Is(err, keystore.ErrImportLost) {

@@ -21,11 +21,12 @@ type Store struct {
 	Now    func() time.Time // the clock; New sets time.Now
 	Rand   io.Reader        // cryptographically strong; New sets crypto/rand.Reader
 	sealer *seal.Keyset
+	runLen int // of imports; tests make it short
 }
 
 // New makes a Store over a keyset.
 func New(sealer *seal.Keyset) *Store {
-	return &Store{Now: time.Now, Rand: rand.Reader, sealer: sealer}
+	return &Store{Now: time.Now, Rand: rand.Reader, sealer: sealer, runLen: runLen}
 }
 
 // maxAgain bounds how often PIDs are drawn again: of 36^7 even a million would

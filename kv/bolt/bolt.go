@@ -5,18 +5,21 @@
 // "\x00format" holds the version of this layout under the key "version", in
 // decimal digits; Open refuses a file without it or with a later one.
 //
-// Order of an Update, which one writer goroutine conducts:
+// Order of an Update:
 //
-//  1. The caller queues a request. While it waits, a done context takes it out.
-//  2. The writer begins a bbolt transaction and takes all that is queued, one
-//     after the other. Each closure runs on its caller's goroutine, so that a
-//     panic or runtime.Goexit is the caller's own; the writer waits for it.
+//  1. Who finds nobody at work leads a group; others queue. While one queues, a
+//     done context takes it out.
+//  2. The leader begins a bbolt transaction, runs its closure, and then gives
+//     the transaction to all that are queued, one after the other. Each closure
+//     runs on its caller's goroutine, so that a panic or runtime.Goexit is the
+//     caller's own; the leader waits for it.
 //  3. A closure that fails, panics or exits has its writes undone. The others
 //     of the group stay.
 //  4. One commit, with its fsync, for the group; none if nothing was written.
 //  5. All callers of the group get the outcome. A closure that failed gets the
 //     error of the commit instead of its own when the commit fails, since it
-//     may have failed on something that is not there now.
+//     may have failed on something that is not there now. Who queued first
+//     leads next.
 //
 // It knows nothing of the records, encrypts nothing (seal does) and does not
 // share its file: a second process is refused.
@@ -33,7 +36,6 @@ import (
 	"runtime"
 	"strconv"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -91,11 +93,11 @@ var (
 type DB struct {
 	path    string
 	bolt    *bbolt.DB
-	queue   chan *request // nil when read-only
-	stopped chan struct{} // closed when the writer has returned
-	changes changes
 	opts    Options
-	waiting atomic.Int64 // updates that wait for their turn
+	queue   queue
+	changes changes
+	failed  error // for good, when it is unknown what is on disk; the leader's
+	crowd   bool  // the last group had several; the leader's
 
 	mu     sync.Mutex     // guards closed, and active against growing once it is set
 	closed bool           // no new transaction begins
@@ -123,17 +125,11 @@ func Open(path string, opts Options) (*DB, error) {
 	if err != nil {
 		return nil, openError(path, err)
 	}
-	db := &DB{path: path, bolt: b, opts: opts, stopped: make(chan struct{})}
+	db := &DB{path: path, bolt: b, opts: opts}
 	if err := db.prepare(fresh); err != nil {
 		_ = b.Close()
 		return nil, fmt.Errorf("opening store %s: %w", path, err)
 	}
-	if opts.ReadOnly {
-		close(db.stopped)
-		return db, nil
-	}
-	db.queue = make(chan *request)
-	go db.write()
 	return db, nil
 }
 
@@ -255,18 +251,13 @@ func (db *DB) enter() error {
 // Close implements kv.Store. It must not be called within a transaction.
 //
 // The chain: no transaction begins any more; those running and queued end; the
-// queue closes; the writer returns; the waiters of Changed wake; bbolt syncs
-// nothing more and lets go of the file.
+// waiters of Changed wake; bbolt lets go of the file.
 func (db *DB) Close() error {
 	db.closing.Do(func() {
 		db.mu.Lock()
 		db.closed = true
 		db.mu.Unlock()
 		db.active.Wait()
-		if db.queue != nil {
-			close(db.queue)
-		}
-		<-db.stopped
 		db.changes.close()
 		if err := db.bolt.Close(); err != nil {
 			db.closeErr = fmt.Errorf("closing store %s: %w", db.path, err)

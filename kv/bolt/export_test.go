@@ -14,11 +14,12 @@ func Patient(path string, opts Options) (*DB, error) {
 }
 
 // AwaitQueue returns when n updates wait for their turn.
-func AwaitQueue(db *DB, n int64) {
-	for db.waiting.Load() < n {
-		time.Sleep(time.Millisecond)
+func AwaitQueue(db *DB, n int) {
+	for waiting := 0; waiting < n; time.Sleep(time.Millisecond) {
+		db.queue.mu.Lock()
+		waiting = len(db.queue.waiting)
+		db.queue.mu.Unlock()
 	}
-	time.Sleep(5 * time.Millisecond) // from the count to the queue
 }
 
 // Commits is the number of commits so far.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"sync"
 	"syscall"
 	"time"
 
@@ -18,12 +19,77 @@ import (
 // of it does not wait for ever.
 const groupTime = 20 * time.Millisecond
 
-// request is one Update on its way through the writer.
+// queue holds the updates that wait, and says who leads.
+type queue struct {
+	mu      sync.Mutex // guards all below
+	led     bool       // somebody leads
+	waiting []*request
+}
+
+// request is one Update that waits for its turn or for the lead.
 type request struct {
-	turn chan *tx      // the writer hands over the transaction: the caller's turn to run
-	gone chan struct{} // closed by a caller who no longer waits for its turn
+	lead chan struct{} // closed: the caller leads the next group
+	turn chan *tx      // the leader hands over the transaction: the caller's turn to run
 	ran  chan bool     // the caller hands it back; true: keep the writes
 	done chan error    // outcome of the group
+}
+
+// join returns nil when the caller leads at once, else its place in the queue.
+func (q *queue) join() *request {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !q.led {
+		q.led = true
+		return nil
+	}
+	req := &request{
+		lead: make(chan struct{}),
+		turn: make(chan *tx, 1),
+		ran:  make(chan bool, 1),
+		done: make(chan error, 1),
+	}
+	q.waiting = append(q.waiting, req)
+	return req
+}
+
+// leave takes a request out of the queue. It is false when it was taken from
+// there already: then its turn or the lead has come.
+func (q *queue) leave(req *request) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for i, w := range q.waiting {
+		if w == req {
+			q.waiting = append(q.waiting[:i:i], q.waiting[i+1:]...)
+			return true
+		}
+	}
+	return false
+}
+
+// next takes the first request, nil when nobody waits.
+func (q *queue) next() *request {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.waiting) == 0 {
+		return nil
+	}
+	req := q.waiting[0]
+	q.waiting[0] = nil
+	q.waiting = q.waiting[1:]
+	return req
+}
+
+// pass gives the lead to the first who waits, or to whoever comes.
+func (q *queue) pass() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.waiting) == 0 {
+		q.led, q.waiting = false, nil
+		return
+	}
+	close(q.waiting[0].lead)
+	q.waiting[0] = nil
+	q.waiting = q.waiting[1:]
 }
 
 // Update implements kv.Store. fn runs on the calling goroutine. It must not
@@ -39,72 +105,78 @@ func (db *DB) Update(ctx context.Context, fn func(kv.Tx) error) error {
 		return err
 	}
 	defer db.active.Done()
-	req := &request{
-		turn: make(chan *tx),
-		gone: make(chan struct{}),
-		ran:  make(chan bool, 1),
-		done: make(chan error, 1),
+	req := db.queue.join()
+	if req == nil {
+		return db.lead(ctx, fn)
 	}
-	db.waiting.Add(1)
-	select {
-	case db.queue <- req:
-	case <-ctx.Done():
-		db.waiting.Add(-1)
-		return ctx.Err()
-	}
-	db.waiting.Add(-1)
-	select {
-	case t := <-req.turn:
-		t.ctx = ctx
-		ferr := req.run(t, fn)
-		if err := <-req.done; err != nil {
-			return err
+	cancelled := ctx.Done()
+	for {
+		select {
+		case <-req.lead:
+			return db.lead(ctx, fn)
+		case t := <-req.turn:
+			return req.follow(ctx, t, fn)
+		case <-cancelled:
+			if db.queue.leave(req) {
+				return ctx.Err()
+			}
+			cancelled = nil // too late to leave: what comes finds ctx done
 		}
-		return ferr
-	case err := <-req.done: // refused
+	}
+}
+
+// follow runs fn in the transaction of another's group.
+func (req *request) follow(ctx context.Context, t *tx, fn func(kv.Tx) error) error {
+	ferr := func() error {
+		if t == nil { // no transaction could be begun: the outcome says why
+			return nil
+		}
+		keep := false
+		defer func() { req.ran <- keep }() // whatever fn does
+		err := t.run(ctx, fn)
+		keep = err == nil
 		return err
-	case <-ctx.Done():
-		close(req.gone)
-		return ctx.Err()
+	}()
+	if err := <-req.done; err != nil {
+		return err
 	}
+	return ferr
 }
 
-// run calls fn and hands the transaction back, whatever fn does.
-func (req *request) run(t *tx, fn func(kv.Tx) error) error {
-	keep := false
-	defer func() { req.ran <- keep }()
-	err := t.ctx.Err()
-	if err == nil {
-		err = fn(t)
+// run calls a closure.
+func (t *tx) run(ctx context.Context, fn func(kv.Tx) error) error {
+	t.ctx = ctx
+	if err := ctx.Err(); err != nil {
+		return err
 	}
-	keep = err == nil
-	return err
+	return fn(t)
 }
 
-// write is the writer: it commits groups until the queue is closed.
-func (db *DB) write() {
-	defer close(db.stopped)
-	var failed error // set for good when it is unknown what is on disk
-	several := false // the last group had more than one member
-	for req := range db.queue {
-		if failed != nil {
-			req.done <- failed
-			continue
-		}
-		g := &group{db: db, began: time.Now()}
-		g.run(req, several)
-		err := g.commit()
-		if err != nil && !harmless(err) {
-			failed = fmt.Errorf("%w: %w", ErrFailed, err)
-		}
-		if err == nil && g.wrote {
-			db.changes.wakeAll()
-		}
-		for _, m := range g.members {
-			m.done <- err
-		}
-		several = len(g.members) > 1
+// lead conducts one group, of which the caller's closure is the first, and
+// passes the lead on.
+func (db *DB) lead(ctx context.Context, fn func(kv.Tx) error) error {
+	defer db.queue.pass()
+	if db.failed != nil {
+		return db.failed
 	}
+	g := &group{db: db, began: time.Now()}
+	ferr := g.own(ctx, fn)
+	g.gather()
+	err := g.commit()
+	if err != nil && !harmless(err) {
+		db.failed = fmt.Errorf("%w: %w", ErrFailed, err)
+	}
+	if err == nil && g.wrote {
+		db.changes.wakeAll()
+	}
+	for _, m := range g.members {
+		m.done <- err
+	}
+	db.crowd = len(g.members) > 0
+	if err != nil {
+		return err
+	}
+	return ferr
 }
 
 // harmless reports whether a commit failed for want of space, before the meta
@@ -114,51 +186,68 @@ func harmless(err error) bool {
 		errors.Is(err, syscall.EFBIG) || errors.Is(err, berrors.ErrMaxSizeReached)
 }
 
-// group is the requests of one commit.
+// group is the updates of one commit.
 type group struct {
 	db      *DB
 	began   time.Time
-	bolt    *bbolt.Tx // nil before the first member and after an error
-	err     error     // of bbolt
-	wrote   bool      // a member's writes are to be kept
-	members []*request
+	bolt    *bbolt.Tx  // nil before the first closure and after an error
+	err     error      // of bbolt
+	wrote   bool       // there are writes to be kept
+	members []*request // besides the leader
 }
 
-// run takes the first request and all that are queued behind it.
-func (g *group) run(first *request, crowd bool) {
-	g.take(first)
-	if crowd {
+// begin returns the transaction for the next closure, nil after an error.
+func (g *group) begin() *tx {
+	if g.bolt == nil && g.err == nil {
+		g.bolt, g.err = g.db.bolt.Begin(true)
+	}
+	if g.err != nil {
+		return nil
+	}
+	return &tx{reader: reader{bolt: g.bolt}, keepUndo: g.wrote}
+}
+
+// own runs the leader's closure. When that panics or exits, the group has
+// nobody else yet and ends.
+func (g *group) own(ctx context.Context, fn func(kv.Tx) error) error {
+	t := g.begin()
+	if t == nil {
+		return g.err
+	}
+	returned := false
+	defer func() {
+		if !returned {
+			_ = g.bolt.Rollback() // nothing to keep
+		}
+	}()
+	err := t.run(ctx, fn)
+	returned = true
+	g.settle(t, err == nil)
+	return err
+}
+
+// gather lets those run who wait, and those who come meanwhile.
+func (g *group) gather() {
+	if g.db.crowd {
 		runtime.Gosched() // the callers of the last group are on their way back
 	}
 	for g.err == nil && time.Since(g.began) < g.db.opts.groupTime {
-		select {
-		case req, ok := <-g.db.queue:
-			if !ok {
-				return
-			}
-			g.take(req)
-		default:
+		req := g.db.queue.next()
+		if req == nil {
 			return
 		}
+		g.members = append(g.members, req)
+		t := g.begin()
+		req.turn <- t
+		if t == nil {
+			return
+		}
+		g.settle(t, <-req.ran)
 	}
 }
 
-// take lets one caller run its closure.
-func (g *group) take(req *request) {
-	if g.bolt == nil {
-		if g.bolt, g.err = g.db.bolt.Begin(true); g.err != nil {
-			req.done <- fmt.Errorf("beginning a transaction: %w", g.err)
-			return
-		}
-	}
-	t := &tx{reader: reader{bolt: g.bolt}, keepUndo: g.wrote}
-	select {
-	case req.turn <- t:
-	case <-req.gone:
-		return
-	}
-	g.members = append(g.members, req)
-	keep := <-req.ran
+// settle keeps or takes back what a closure wrote.
+func (g *group) settle(t *tx, keep bool) {
 	t.end()
 	switch {
 	case keep:
