@@ -170,21 +170,35 @@ func (r *run) met(ctx context.Context, s *session) error {
 }
 
 // readBack compares what is recorded with what the device has, when the session
-// was opened anew: somebody may have reset it.
+// was opened anew: somebody may have reset it. Its certificate tells, before it
+// has one its key; without TLS there is neither, and the settings are gone
+// through again.
 func (r *run) readBack(ctx context.Context, s *session) error {
-	if r.at < stepCertificate || r.wf.GetCertificateHandle() == "" {
-		return nil
-	}
-	certs, err := s.client.Certificates(ctx)
-	if err != nil {
-		return fmt.Errorf("reading certificates back: %w", err)
-	}
-	for _, c := range certs {
-		if string(c.Handle) == r.wf.GetCertificateHandle() && bytes.Equal(c.Raw, r.wf.GetCertificate()) {
-			return nil
+	lost := &rewind{to: 1, anew: true, why: "the device lost what it was given: it was reset"}
+	switch {
+	case r.at >= stepCertificate && r.wf.GetCertificateHandle() != "":
+		certs, err := s.client.Certificates(ctx)
+		if err != nil {
+			return fmt.Errorf("reading certificates back: %w", err)
 		}
+		kept := slices.ContainsFunc(certs, func(c wsman.Certificate) bool {
+			return string(c.Handle) == r.wf.GetCertificateHandle() && bytes.Equal(c.Raw, r.wf.GetCertificate())
+		})
+		if !kept {
+			return lost
+		}
+	case r.at >= stepKey && r.wf.GetKeyHandle() != "":
+		k, err := r.keptKey(ctx, s.client)
+		if err != nil {
+			return err
+		}
+		if k == nil {
+			return lost
+		}
+	case r.at > stepCertificate+1:
+		return &rewind{to: 1, anew: true, why: "the session was opened again, and there is no certificate to know the device by"}
 	}
-	return &rewind{to: 1, anew: true, why: "the device no longer has its certificate: it was reset"}
+	return nil
 }
 
 // storedPassword opens the password with a number, empty when the record has it

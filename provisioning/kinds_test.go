@@ -104,10 +104,13 @@ func TestMutualTLSWithoutACertificate(t *testing.T) {
 	}
 }
 
+// plainProfile does without TLS.
+const plainProfile = basicProfile + "tls: {mode: off, allow_plain: true}\n"
+
 func TestWithoutTLS(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, nil)
-	l.apply("default", "version: 1\nname: default\nhost_name: {pattern: \"pc-{hash12}\"}\ndomain: example.com\ntls: {mode: off, allow_plain: true}\n")
+	l.apply("default", plainProfile)
 	d := l.device(l.pairs(1)[0], amtsim.AMT90, nil)
 	l.boot(d)
 	dev := l.operational(d)

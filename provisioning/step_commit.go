@@ -45,7 +45,7 @@ func (r *run) commitChanges(ctx context.Context) (func(*edit) error, error) {
 const (
 	// commitPolls is how often step 16 looks for the device before the workflow
 	// waits in the queue.
-	commitPolls = 8
+	commitPolls = 10
 	// pollFactor lengthens the wait between two looks, in percent.
 	pollFactor = 150
 )
