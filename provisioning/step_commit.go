@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"net"
 	"net/netip"
 	"slices"
@@ -86,7 +87,7 @@ func (r *run) findOperational(ctx context.Context) (*session, error) {
 		return nil, err
 	}
 	last := silence(errors.New("no address of the device is known"))
-	for _, addr := range r.operationalAddresses(ctx, p) {
+	for addr := range r.operationalAddresses(ctx, p) {
 		s, err := r.enterOperational(ctx, p, addr)
 		if err == nil {
 			return s, nil
@@ -107,35 +108,53 @@ func (r *run) findOperational(ctx context.Context) (*session, error) {
 }
 
 // operationalAddresses are hints, tried in order: the profile's static address,
-// the last that answered, those of hellos since, what DNS says of the FQDN.
-func (r *run) operationalAddresses(ctx context.Context, p *profile.Profile) []netip.AddrPort {
+// the last that answered, those of hellos since, what DNS says of the FQDN. DNS
+// is asked only when the others were of no use: an answer may take seconds.
+func (r *run) operationalAddresses(ctx context.Context, p *profile.Profile) iter.Seq[netip.AddrPort] {
 	port := r.e.cfg.DevicePort
 	if p.TLS.Mode == profile.NoTLS {
 		port--
 	}
-	var list []netip.AddrPort
-	add := func(a netip.Addr) {
-		if ap := netip.AddrPortFrom(a.Unmap(), port); a.IsValid() && !slices.Contains(list, ap) {
-			list = append(list, ap)
+	var tried []netip.AddrPort
+	return func(yield func(netip.AddrPort) bool) {
+		try := func(addrs ...netip.Addr) bool {
+			for _, a := range addrs {
+				ap := netip.AddrPortFrom(a.Unmap(), port)
+				if !a.IsValid() || slices.Contains(tried, ap) {
+					continue
+				}
+				tried = append(tried, ap)
+				if !yield(ap) {
+					return false
+				}
+			}
+			return true
+		}
+		var known []netip.Addr
+		if p.Network.Static != nil {
+			known = append(known, p.Network.Static.Address.Addr())
+		}
+		if last, err := netip.ParseAddrPort(r.dev.GetAddress()); err == nil {
+			known = append(known, last.Addr())
+		}
+		for _, h := range r.e.soft.hints(r.uuid, r.pids()...) {
+			known = append(known, h.peer)
+		}
+		if try(known...) {
+			try(r.e.namedAddresses(ctx, r.wf.GetFqdn())...)
 		}
 	}
-	if p.Network.Static != nil {
-		add(p.Network.Static.Address.Addr())
-	}
-	if known, err := netip.ParseAddrPort(r.dev.GetAddress()); err == nil {
-		add(known.Addr())
-	}
-	for _, h := range r.e.soft.hints(r.uuid, r.pids()...) {
-		add(h.peer)
-	}
+}
+
+// namedAddresses is what DNS says of a name, none when it does not know it.
+func (e *Engine) namedAddresses(ctx context.Context, fqdn string) []netip.Addr {
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
-	if found, err := r.e.cfg.Resolver.LookupNetIP(ctx, "ip", r.wf.GetFqdn()); err == nil {
-		for _, a := range found {
-			add(a)
-		}
+	found, err := e.cfg.Resolver.LookupNetIP(ctx, "ip", fqdn)
+	if err != nil {
+		return nil
 	}
-	return list
+	return found
 }
 
 // enterOperational logs in at one address over certificate TLS. A peer without
