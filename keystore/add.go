@@ -170,14 +170,14 @@ func (s *Store) insert(tx kv.Tx, in inserting, recs []Prepared) (AddReport, []by
 	return rep, pids, nil
 }
 
-// create stores a record that is not in the store, by one of the acts that
+// create stores a record that was just not found in the store, by one of the acts that
 // begin a pair's life.
 func create(tx kv.Tx, k *scsstorev1.Key, act Act, device amt.UUID, m Move) error {
 	if _, err := apply(k, act, device, m); err != nil {
 		return fmt.Errorf("PID %v: %w", pidOf(k), err)
 	}
 	k.CreatedAt = stamp(m.At)
-	return keysTable.Put(tx, k.GetPid(), k)
+	return keysTable.Create(tx, k.GetPid(), k)
 }
 
 // Reserve stores a fresh pair for the next set-up of the device uuid. batch,

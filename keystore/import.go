@@ -174,42 +174,98 @@ func (imp *importer) run(ctx context.Context, seq iter.Seq2[Record, error]) erro
 	return imp.finish(ctx)
 }
 
-// store writes one run.
+// store writes one run, chunk by chunk; while one is written the next is sealed.
 func (imp *importer) store(ctx context.Context, recs []Record) error {
 	slices.SortStableFunc(recs, func(a, b Record) int { return bytes.Compare(a.Pair.PID[:], b.Pair.PID[:]) })
-	for tries := 0; len(recs) > 0; {
-		n := min(imp.chunk, len(recs))
-		prepared, err := imp.s.Prepare(recs[:n])
-		if err != nil {
-			return err
+	taken := 0 // redrawn without one that was new
+	next, recs := imp.prepare(recs)
+	for next != nil {
+		now := <-next
+		next, recs = imp.prepare(recs)
+		rep, err := imp.storeTimed(ctx, now)
+		if err == nil && imp.redraw != nil {
+			if taken = imp.taken(rep, taken); taken > maxAgain {
+				err = errRandom
+			}
+			var again []Record
+			if err == nil {
+				again, err = imp.drawAgain(rep)
+			}
+			recs = append(slices.Clip(recs), again...)
+			rep = AddReport{Added: rep.Added}
 		}
-		began := time.Now()
-		rep, err := imp.storeChunk(ctx, prepared)
 		if err != nil {
+			if next != nil {
+				<-next // its goroutine ends before the import does
+			}
 			imp.report.join(AddReport{Conflicts: rep.Conflicts})
 			return err
 		}
-		imp.adapt(n, time.Since(began))
-		recs = recs[n:]
-		taken := rep.Known + len(rep.Conflicts)
-		if imp.redraw == nil || taken == 0 {
-			imp.report.join(rep)
-			tries = 0
-			continue
-		}
-		imp.report.Added += rep.Added
-		if tries++; tries > 100 {
-			return errRandom
-		}
-		for range taken {
-			rec, err := imp.redraw()
-			if err != nil {
-				return err
-			}
-			recs = append(slices.Clip(recs), rec)
+		imp.report.join(rep)
+		if next == nil {
+			next, recs = imp.prepare(recs)
 		}
 	}
 	return nil
+}
+
+// sealed is a chunk that is ready to be written.
+type sealed struct {
+	recs []Prepared
+	err  error
+}
+
+// prepare begins to seal the next chunk of recs and returns the rest. The
+// channel is nil when there are none.
+func (imp *importer) prepare(recs []Record) (<-chan sealed, []Record) {
+	if len(recs) == 0 {
+		return nil, nil
+	}
+	n := min(imp.chunk, len(recs))
+	ch := make(chan sealed, 1)
+	go func() {
+		c := sealed{recs: make([]Prepared, n)}
+		for i, rec := range recs[:n] {
+			if c.recs[i], c.err = imp.s.prepare(rec); c.err != nil {
+				c.err = fmt.Errorf("PID %v: %w", rec.Pair.PID, c.err)
+				break
+			}
+		}
+		ch <- c
+	}()
+	return ch, recs[n:]
+}
+
+// storeTimed writes a chunk and learns from the time it took.
+func (imp *importer) storeTimed(ctx context.Context, c sealed) (AddReport, error) {
+	if c.err != nil {
+		return AddReport{}, c.err
+	}
+	began := time.Now()
+	rep, err := imp.storeChunk(ctx, c.recs)
+	imp.adapt(len(c.recs), time.Since(began))
+	return rep, err
+}
+
+// taken counts on how often PIDs were taken since one was new.
+func (imp *importer) taken(rep AddReport, before int) int {
+	if rep.Added > 0 {
+		return 0
+	}
+	return before + rep.Known + len(rep.Conflicts)
+}
+
+// drawAgain draws pairs for those whose PIDs were taken.
+func (imp *importer) drawAgain(rep AddReport) ([]Record, error) {
+	var recs []Record
+	for range rep.Known + len(rep.Conflicts) {
+		rec, err := imp.redraw()
+		if err != nil {
+			return nil, err
+		}
+		recs = append(recs, rec)
+	}
+	return recs, nil
 }
 
 // adapt sets the size of the next chunk by the time the last took.

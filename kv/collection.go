@@ -58,13 +58,17 @@ func (c *Collection[M]) Get(r Reader, key []byte) (M, error) {
 
 // Put stores m at key and brings the indexes up to date.
 func (c *Collection[M]) Put(tx Tx, key []byte, m M) error {
-	v, err := marshal.Marshal(m)
-	if err != nil {
-		return fmt.Errorf("table %s: encoding a record: %w", c.Table, err)
-	}
 	old, err := c.old(tx, key)
 	if err != nil {
 		return err
+	}
+	return c.put(tx, key, old, m)
+}
+
+func (c *Collection[M]) put(tx Tx, key []byte, old *M, m M) error {
+	v, err := marshal.Marshal(m)
+	if err != nil {
+		return fmt.Errorf("table %s: encoding a record: %w", c.Table, err)
 	}
 	for i := range c.Indexes {
 		if err := c.Indexes[i].update(tx, key, old, c.Indexes[i].keys(m)); err != nil {
@@ -72,6 +76,12 @@ func (c *Collection[M]) Put(tx Tx, key []byte, m M) error {
 		}
 	}
 	return tx.Put(c.Table, key, v)
+}
+
+// Create is Put for a key where the caller has just found nothing: it does not
+// look again.
+func (c *Collection[M]) Create(tx Tx, key []byte, m M) error {
+	return c.put(tx, key, nil, m)
 }
 
 // Delete removes the message at key and its index rows.

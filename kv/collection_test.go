@@ -123,6 +123,19 @@ func TestCollection(t *testing.T) {
 	})
 }
 
+func TestCollectionCreate(t *testing.T) {
+	t.Parallel()
+	s := bolttest.New(t, notes.Check)
+	update(t, s, func(tx kv.Tx) error { return notes.Create(tx, []byte("1"), note("red", "green")) })
+	view(t, s, func(r kv.Reader) error {
+		got, err := tagged(r, "green")
+		if !slices.Equal(got, []string{"1"}) {
+			t.Errorf("got %q", got)
+		}
+		return err
+	})
+}
+
 // TestCollectionPages goes through an index page by page, as a List does.
 func TestCollectionPages(t *testing.T) {
 	t.Parallel()
