@@ -25,6 +25,9 @@ func (s *server) serve(v *visit) {
 	if m != nil {
 		outcome, err = s.handle(v, m)
 	}
+	if bad, ok := errors.AsType[*ParseError](err); ok && outcome == UnknownVersion && s.Strange != nil {
+		s.Strange(v.peer, *bad.Header) // a version was read, so there is a header
+	}
 	s.Observe(outcome)
 	s.report(v, outcome, m, err)
 }

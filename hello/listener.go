@@ -61,6 +61,9 @@ type Listener struct {
 	// Handle is required. It runs once for each well-formed message, at most
 	// MaxConns at a time, after the connection was closed.
 	Handle Handler
+	// Strange, if not nil, is called for each message of an unknown version with
+	// its header, in place of Handle.
+	Strange func(peer netip.AddrPort, h Header)
 	// Log takes what was refused, at most LogRate lines a second. Nil: nothing.
 	Log *slog.Logger
 	// Observe is called once for each connection with its outcome, from many

@@ -30,6 +30,7 @@ type Engine struct {
 	handed  handovers
 	keys    keyPool
 	running atomic.Bool
+	stopped atomic.Bool // Run has ended: nobody takes hellos any more
 }
 
 // New checks c and reads the attempts and the inbox from the store; nothing is
@@ -67,6 +68,8 @@ func (e *Engine) Run(ctx context.Context) error {
 		return errors.New("provisioning: the engine runs already")
 	}
 	defer e.running.Store(false)
+	defer e.stopped.Store(true)
+	e.stopped.Store(false)
 	if err := e.loadWorkflows(ctx); err != nil {
 		if ctx.Err() != nil {
 			return nil

@@ -107,6 +107,26 @@ func TestHellosForTheInbox(t *testing.T) {
 	}
 }
 
+// TestStrangeHello sends a hello of an unknown version by TCP.
+func TestStrangeHello(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, nil)
+	conn, err := net.Dial("tcp", l.hellos.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	uuid := randomUUID()
+	wire := uuid.SMBIOS()
+	_, err = conn.Write(append([]byte{1, 0, 7, 0, 3, 0, 0, 0}, wire[:]...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = conn.Close()
+	if row := l.inboxRow(uuid, UnknownHelloVersion); row.Retry != 3 {
+		t.Errorf("got %+v", row)
+	}
+}
+
 // TestForgedHellos names a known PID with other UUIDs and from other addresses,
 // before and while the real device is set up.
 func TestForgedHellos(t *testing.T) {
@@ -226,10 +246,9 @@ func TestRandomFlood(t *testing.T) {
 
 func TestFullQueueRefuses(t *testing.T) {
 	t.Parallel()
-	l := makeLab(t, func(c *Config) { c.Limits.HelloQueue = 3; c.NoDial = true })
-	l.open(true)
-	l.stop() // nobody takes hellos out
-	<-l.done
+	e, _ := quiet(t, func(c *Config) { c.Limits.HelloQueue = 3 }) // nobody takes hellos out
+	l := &lab{engine: e, seen: newRecorder(), base: [4]byte{127, 1, 2, 3}}
+	e.cfg.Observe = l.seen
 	m := pskHello(randomUUID(), amt.PID{})
 	for range 3 {
 		if err := l.engine.Hello(t.Context(), netip.AddrPortFrom(l.address(1), 1), m); err != nil {
@@ -244,6 +263,12 @@ func TestFullQueueRefuses(t *testing.T) {
 	defer l.seen.mu.Unlock()
 	if l.seen.hellos["queue_full"] != 1 {
 		t.Errorf("counted %v", l.seen.hellos)
+	}
+	if err := e.Run(canceled()); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Hello(t.Context(), netip.AddrPortFrom(l.address(1), 1), m); !errors.Is(err, ErrStopped) {
+		t.Errorf("after Run: got %v, want ErrStopped", err)
 	}
 }
 

@@ -33,9 +33,12 @@ type arrival struct {
 
 // Hello takes a hello in: it is a hello.Handler. It returns as soon as the hello
 // is queued; it is stored within 50 ms on a working disk. The error wraps
-// hello.ErrBusy when the queue is full.
+// hello.ErrBusy when the queue is full, and is ErrStopped once Run has ended.
 func (e *Engine) Hello(_ context.Context, peer netip.AddrPort, m *hello.Message) error {
 	peer = netip.AddrPortFrom(peer.Addr().Unmap(), peer.Port())
+	if e.stopped.Load() {
+		return ErrStopped
+	}
 	select {
 	case e.hellos <- arrival{peer: peer, msg: m, count: 1}:
 		return nil
@@ -43,6 +46,13 @@ func (e *Engine) Hello(_ context.Context, peer netip.AddrPort, m *hello.Message)
 		e.cfg.Observe.Hello("queue_full")
 		return fmt.Errorf("queueing a hello: %w", hello.ErrBusy)
 	}
+}
+
+// StrangeHello takes the header of a hello of an unknown version in: it is what
+// hello.Listener calls Strange. It gets a row in the inbox.
+func (e *Engine) StrangeHello(peer netip.AddrPort, h hello.Header) {
+	m := &hello.Message{Version: h.Version, UUID: h.UUID, Retry: h.Retry, CredentialsSet: h.Credentials == 1}
+	_ = e.Hello(context.Background(), peer, m) // a full queue was counted
 }
 
 // Flush waits until every hello that was queued before the call is stored. It

@@ -4,8 +4,10 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/tls"
+	"errors"
 	"net"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -78,6 +80,11 @@ tls: {mode: mutual, trusted_cns: [console.example.com]}
 		}
 	})
 	l.apply("default", profile)
+	_, _, err := l.engine.ApplyProfile(t.Context(), operatorAct, doc(strings.Replace(profile, "console.example.com", "other.example.com", 1)))
+	if !errors.Is(err, ErrProfile) || !strings.Contains(err.Error(), "tls.trusted_cns") {
+		t.Errorf("a profile that locks the server out: got %v", err)
+	}
+	l.apply("default", strings.Replace(profile, "console.example.com", ".Example.COM", 1))
 	d := l.device(l.pairs(1)[0], amtsim.AMT90, trouble(t, "drop-after=AddTrustedRootCertificate"))
 	l.boot(d)
 	l.operational(d)

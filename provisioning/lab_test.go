@@ -296,7 +296,7 @@ func (l *lab) start() {
 	l.hellos = ln.Addr().(*net.TCPAddr).AddrPort()
 	done, engine := make(chan struct{}), l.engine
 	var wg sync.WaitGroup
-	wg.Go(func() { _ = (&hello.Listener{Handle: engine.Hello}).Serve(ctx, ln) })
+	wg.Go(func() { _ = (&hello.Listener{Handle: engine.Hello, Strange: engine.StrangeHello}).Serve(ctx, ln) })
 	wg.Go(func() {
 		if err := engine.Run(ctx); err != nil {
 			l.t.Error(err)

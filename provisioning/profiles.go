@@ -3,11 +3,13 @@ package provisioning
 import (
 	"bytes"
 	"context"
+	"crypto/x509"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/amtscs/amtscs/amt"
 	"github.com/amtscs/amtscs/kv"
@@ -97,6 +99,9 @@ func (e *Engine) ApplyProfile(ctx context.Context, act Act, doc ProfileDocument)
 	if p.Name == "" {
 		return v, false, fmt.Errorf("%w: %s: it has no name", ErrProfile, doc.Source)
 	}
+	if err := e.checkTrusted(p); err != nil {
+		return v, false, fmt.Errorf("%w: %s: %w", ErrProfile, doc.Source, err)
+	}
 	err = e.cfg.Store.Update(ctx, func(tx kv.Tx) error {
 		var rec *pb.Profile
 		rec, changed, err = e.nextVersion(tx, act, p)
@@ -120,6 +125,31 @@ func (e *Engine) ApplyProfile(ctx context.Context, act Act, doc ProfileDocument)
 		return ProfileVersion{}, false, fmt.Errorf("applying profile %s: %w", p.Name, err)
 	}
 	return v, changed, nil
+}
+
+// checkTrusted refuses a profile whose devices would lock this server out: with
+// mutual TLS one of the trusted names must end the server's own.
+func (e *Engine) checkTrusted(p *profile.Profile) error {
+	if p.TLS.Mode != profile.MutualTLS || len(p.TLS.TrustedCNs) == 0 || e.cfg.ClientCertificate == nil {
+		return nil
+	}
+	own, err := e.cfg.ClientCertificate()
+	if err != nil {
+		return fmt.Errorf("tls.mode: mutual: reading this server's client certificate: %w", err)
+	}
+	leaf := own.Leaf
+	if leaf == nil {
+		if leaf, err = x509.ParseCertificate(own.Certificate[0]); err != nil {
+			return fmt.Errorf("tls.mode: mutual: this server's client certificate: %w", err)
+		}
+	}
+	name := strings.ToLower(leaf.Subject.CommonName)
+	for _, cn := range p.TLS.TrustedCNs {
+		if strings.HasSuffix(name, strings.ToLower(cn)) {
+			return nil
+		}
+	}
+	return fmt.Errorf("tls.trusted_cns: this server is called %s, which ends in none of them: devices would not let it in", name)
 }
 
 // nextVersion makes the record that follows the stored one, or returns that when

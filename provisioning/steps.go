@@ -196,6 +196,9 @@ func (r *run) complete(ctx context.Context, s step, change func(*edit) error) er
 	})
 	if err == nil || errors.Is(err, errHeld) {
 		r.at = s.number
+		if s.sets != 0 {
+			r.log.Info("state reached", "step", s.name, "state", s.sets.String())
+		}
 	}
 	return err
 }

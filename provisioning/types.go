@@ -43,8 +43,8 @@ var (
 	// ErrNotIssued is to be wrapped by an Issuer that refuses a request for good:
 	// asking again is of no use.
 	ErrNotIssued = errors.New("the certificate is refused")
-	// ErrStopped is returned by Hello when the engine does not run.
-	ErrStopped = errors.New("the engine does not run")
+	// ErrStopped is returned by Hello when the engine has stopped.
+	ErrStopped = errors.New("the engine has stopped")
 )
 
 // Act says who wants a change and why. Also, if set, runs in the transaction of

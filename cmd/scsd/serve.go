@@ -160,7 +160,7 @@ func (sv *server) work(ctx context.Context, stdout io.Writer) error {
 	var hellos, engine, api, metrics sync.WaitGroup
 
 	listener := &hello.Listener{
-		Handle: sv.engine.Hello, Log: sv.parts.log, Observe: sv.metrics.connection,
+		Handle: sv.engine.Hello, Strange: sv.engine.StrangeHello, Log: sv.parts.log, Observe: sv.metrics.connection,
 		MaxConns: sv.settings.helloConns, MaxPerSource: sv.settings.helloPerSource,
 	}
 	engine.Go(func() { sv.ended("the engine", sv.engine.Run(engineCtx)) })
