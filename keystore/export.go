@@ -79,16 +79,15 @@ func (s *Store) BeginExport(tx kv.Tx, batch string, again bool, m Move) (Export,
 				batch, ErrExportOpen, e.BegunBy, e.BegunAt.Format(time.DateTime), e.Pairs)
 		}
 	}
-	recs, _, err := s.page(tx, exportFilter(batch, again), nil, 1)
-	if err != nil {
-		return Export{}, err
-	}
-	if len(recs) == 0 {
-		return Export{}, fmt.Errorf("batch %q: %w", batch, ErrNothingToExport)
-	}
 	j := &scsstorev1.KeyJob{
 		Kind: scsstorev1.KeyJobKind_KEY_JOB_KIND_EXPORT, Batch: batch, Again: again,
 		BegunAt: stamp(m.At), BegunBy: m.Who, Why: m.Why,
+	}
+	switch recs, err := s.exportPage(tx, j, 1); {
+	case err != nil:
+		return Export{}, err
+	case len(recs) == 0:
+		return Export{}, fmt.Errorf("batch %q: %w", batch, ErrNothingToExport)
 	}
 	if err := newJob(tx, j); err != nil {
 		return Export{}, err

@@ -21,8 +21,9 @@ type Import struct {
 	// SkipConflicts leaves conflicting pairs out; else the first ends the
 	// import with ErrConflict, and nothing is kept.
 	SkipConflicts bool
-	// Finish, if set, runs in the transaction that makes the import visible;
-	// its error undoes the import.
+	// Finish, if set, runs in the transaction that makes the import visible, as
+	// any closure of an Update several times if need be; its error undoes the
+	// import.
 	Finish func(tx kv.Tx, rep AddReport) error
 }
 

@@ -1,9 +1,12 @@
 package keystore_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -12,6 +15,7 @@ import (
 	"github.com/amtscs/amtscs/keystore"
 	"github.com/amtscs/amtscs/kv"
 	"github.com/amtscs/amtscs/kv/bolt/bolttest"
+	"github.com/amtscs/amtscs/seal"
 	"github.com/amtscs/amtscs/seal/sealtest"
 )
 
@@ -357,5 +361,73 @@ func TestReserve(t *testing.T) {
 	}
 	if got := f.counts(t); got[keystore.Reserved] != 2 || got[keystore.Available] != 0 {
 		t.Errorf("counts %v", got)
+	}
+}
+
+func TestReseal(t *testing.T) {
+	t.Parallel()
+	db, kek := bolttest.New(t), sealtest.KEK(t)
+	keyset, err := seal.Init(t.Context(), db, kek)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := fixture{keystore.New(keyset), db}
+	recs := f.records(t, 1100)
+	if _, err := f.Import(t.Context(), db, into("B1"), seq(recs...)); err != nil {
+		t.Fatal(err)
+	}
+	before := f.get(t, recs[0].Pair.PID)
+	for _, want := range []int{0, 1100, 0} {
+		if n, err := f.Reseal(t.Context(), db); n != want || err != nil {
+			t.Errorf("sealed %d anew, %v, want %d", n, err, want)
+		}
+		if want == 0 {
+			if err := keyset.Rotate(t.Context(), db, kek); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if got := f.get(t, recs[0].Pair.PID); got != before {
+		t.Errorf("the pair is now %+v, was %+v", got, before)
+	}
+	f.view(t, func(r kv.Reader) error {
+		got, err := f.Secrets(r, recs[0].Pair.PID)
+		if !got.PPS.Equal(recs[0].Pair.PPS) {
+			t.Error("another PPS came back")
+		}
+		return errors.Join(err, f.CheckInvariants(r))
+	})
+}
+
+// TestNoSecretOnDisk searches the file for secrets: of pairs that were added,
+// moved, exported and swept.
+func TestNoSecretOnDisk(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "test.db")
+	s := keystore.New(sealtest.New(t))
+	f := fixture{s, bolttest.Open(t, path)}
+	recs := f.records(t, 20)
+	for i := range recs {
+		recs[i].NewPassword = amt.NewSecretString(fmt.Sprintf("Hush-%02d-secret", i))
+	}
+	if _, err := f.Import(t.Context(), f.db, into("B1"), seq(recs[:10]...)); err != nil {
+		t.Fatal(err)
+	}
+	broken := &flaky{Store: f.db, left: 3, stuck: true}
+	if _, err := f.Import(t.Context(), broken, into("B1"), seq(recs[10:]...)); err == nil {
+		t.Fatal("the import went through")
+	}
+	f.export(t, "B1", false, 100)
+	f.update(t, func(tx kv.Tx) error { return f.Claim(tx, recs[0].Pair.PID, board1, by("scsd", "")) })
+	file, err := os.ReadFile(path)
+	if err != nil || !bytes.Contains(file, []byte(recs[0].Pair.PID.Wire())) || !bytes.Contains(file, []byte(recs[19].Pair.PID.Wire())) {
+		t.Fatalf("the file does not have the pairs, or %v", err)
+	}
+	for _, rec := range recs {
+		for _, secret := range []amt.Secret{rec.Pair.PPS, rec.NewPassword} {
+			if bytes.Contains(file, secret.Reveal()) || bytes.Contains(file, []byte(amt.RevealPPS(secret))) {
+				t.Errorf("a secret of %v is in the file", rec.Pair.PID)
+			}
+		}
 	}
 }

@@ -300,3 +300,33 @@ func TestRetireUnused(t *testing.T) {
 		t.Errorf("no batch: got error %v", err)
 	}
 }
+
+// FuzzToken: any token is refused, or gives a page of the list.
+func FuzzToken(f *testing.F) {
+	fix := newFixture(f)
+	fix.batch(f, "B1", amt.USBKey)
+	fix.add(f, "B1", 10)
+	err := fix.db.View(f.Context(), func(r kv.Reader) error {
+		_, token, err := fix.List(r, keystore.Filter{}, keystore.Page{Size: 3})
+		f.Add(token)
+		f.Add(token[:8])
+		f.Add("")
+		f.Add("AAAA")
+		return err
+	})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, token string) {
+		fix.view(t, func(r kv.Reader) error {
+			keys, next, err := fix.List(r, keystore.Filter{}, keystore.Page{Size: 3, Token: token})
+			if errors.Is(err, keystore.ErrPageToken) {
+				return nil
+			}
+			if len(keys) > 3 || len(keys) < 3 && next != "" {
+				t.Errorf("token %q: got %d keys, next %q", token, len(keys), next)
+			}
+			return err
+		})
+	})
+}

@@ -14,15 +14,16 @@ type Act string
 
 // The acts.
 const (
-	ActAdd     Act = "add"      // comes into the store
-	ActAddUsed Act = "add used" // comes into the store with its set-up done
-	ActReserve Act = "reserve"  // comes into the store for one device's next set-up
-	ActExport  Act = "export"   // is handed out
-	ActClaim   Act = "claim"    // its device proved to hold it
-	ActSpend   Act = "spend"    // its set-up is done
-	ActRevoke  Act = "revoke"   // a person withdraws it
-	ActRetire  Act = "retire"   // its batch or device is gone
-	ActRestore Act = "restore"  // a withdrawal is taken back
+	ActAdd      Act = "add"          // comes into the store
+	ActAddUsed  Act = "add used"     // comes into the store with its set-up done
+	ActReserve  Act = "reserve"      // comes into the store for one device's next set-up
+	ActExport   Act = "export"       // is handed out
+	ActReexport Act = "export again" // is handed out once more
+	ActClaim    Act = "claim"        // its device proved to hold it
+	ActSpend    Act = "spend"        // its set-up is done
+	ActRevoke   Act = "revoke"       // a person withdraws it
+	ActRetire   Act = "retire"       // its batch or device is gone
+	ActRestore  Act = "restore"      // a withdrawal is taken back
 )
 
 // Holder says what a move asks of a pair's holder and does to it.
@@ -52,6 +53,7 @@ var rules = []Rule{
 	{Act: ActReserve, From: 0, To: Reserved, Holder: HolderTakes},
 
 	{Act: ActExport, From: Available, To: Available, Holder: HolderKept},
+	{Act: ActReexport, From: Available, To: Available, Holder: HolderKept},
 
 	{Act: ActClaim, From: Available, To: Claimed, Holder: HolderTakes},
 	{Act: ActClaim, From: Reserved, To: Claimed, Holder: HolderSame},
@@ -145,9 +147,9 @@ func (s *Store) dated(m Move) (Move, error) {
 	return m, nil
 }
 
-// move does act to a visible pair and stores it. device matters where the
-// table asks for it. again lets a pair be exported a second time.
-func (s *Store) move(tx kv.Tx, pid amt.PID, act Act, device amt.UUID, again bool, m Move) error {
+// move does act to a visible pair and stores it. device matters where the table
+// asks for it.
+func (s *Store) move(tx kv.Tx, pid amt.PID, act Act, device amt.UUID, m Move) error {
 	m, err := s.dated(m)
 	if err != nil {
 		return err
@@ -156,8 +158,11 @@ func (s *Store) move(tx kv.Tx, pid amt.PID, act Act, device amt.UUID, again bool
 	if err != nil {
 		return err
 	}
-	if act == ActExport && k.GetExported() && !again {
+	switch {
+	case act == ActExport && k.GetExported():
 		return fmt.Errorf("PID %v: %w", pid, ErrExported)
+	case act == ActReexport && !k.GetExported():
+		act = ActExport
 	}
 	before := State(k.GetState())
 	changed, err := apply(k, act, device, m)
@@ -186,7 +191,7 @@ func apply(k *scsstorev1.Key, act Act, device amt.UUID, m Move) (changed bool, e
 	}
 	k.State = scsstorev1.KeyState(r.To)
 	k.Uuid = uuidBytes(holder)
-	k.Exported = k.GetExported() || act == ActExport
+	k.Exported = k.GetExported() || act == ActExport || act == ActReexport
 	k.ChangedAt = stamp(m.At)
 	k.History = append(k.History, &scsstorev1.KeyMove{
 		At: stamp(m.At), Who: m.Who, Why: m.Why, Act: string(act),
@@ -204,40 +209,40 @@ func apply(k *scsstorev1.Key, act Act, device amt.UUID, m Move) (changed bool, e
 // same device. Errors: ErrUnknownPID, ErrHeld, ErrSpent, ErrRevoked,
 // ErrRetired, ErrUUID.
 func (s *Store) Claim(tx kv.Tx, pid amt.PID, uuid amt.UUID, m Move) error {
-	return s.move(tx, pid, ActClaim, uuid, false, m)
+	return s.move(tx, pid, ActClaim, uuid, m)
 }
 
 // Spend ends the use of a claimed pair after its set-up. It is idempotent, and
 // leaves a pair alone that was revoked meanwhile.
 func (s *Store) Spend(tx kv.Tx, pid amt.PID, m Move) error {
-	return s.move(tx, pid, ActSpend, amt.UUID{}, false, m)
+	return s.move(tx, pid, ActSpend, amt.UUID{}, m)
 }
 
 // Revoke withdraws any pair that is not spent, exported or not. It is idempotent.
 func (s *Store) Revoke(tx kv.Tx, pid amt.PID, m Move) error {
-	return s.move(tx, pid, ActRevoke, amt.UUID{}, false, m)
+	return s.move(tx, pid, ActRevoke, amt.UUID{}, m)
 }
 
 // Retire withdraws an Available pair with its batch, or a Reserved one with its
 // device. It is idempotent.
 func (s *Store) Retire(tx kv.Tx, pid amt.PID, m Move) error {
-	return s.move(tx, pid, ActRetire, amt.UUID{}, false, m)
+	return s.move(tx, pid, ActRetire, amt.UUID{}, m)
 }
 
 // Restore makes a Retired pair, or one that came as used, Available again. The
 // error is ErrHeld when a device ever held it.
 func (s *Store) Restore(tx kv.Tx, pid amt.PID, m Move) error {
-	return s.move(tx, pid, ActRestore, amt.UUID{}, false, m)
+	return s.move(tx, pid, ActRestore, amt.UUID{}, m)
 }
 
 // MarkExported records that an Available pair was handed out. The error is
 // ErrExported when it was handed out before.
 func (s *Store) MarkExported(tx kv.Tx, pid amt.PID, m Move) error {
-	return s.move(tx, pid, ActExport, amt.UUID{}, false, m)
+	return s.move(tx, pid, ActExport, amt.UUID{}, m)
 }
 
 // MarkExportedAgain is MarkExported for a pair that may have been handed out
 // before.
 func (s *Store) MarkExportedAgain(tx kv.Tx, pid amt.PID, m Move) error {
-	return s.move(tx, pid, ActExport, amt.UUID{}, true, m)
+	return s.move(tx, pid, ActReexport, amt.UUID{}, m)
 }

@@ -9,10 +9,10 @@ import (
 	scsstorev1 "github.com/amtscs/amtscs/proto/scsstore/v1"
 )
 
-// Sweep removes what aborted imports left, and ends exports that were confirmed
-// but not marked to their end. With all it takes every import, which is right
-// when nothing else works on the store, as at the start of the only server; else
-// those whose lease ran out. It returns how many imports it removed.
+// Sweep removes what aborted imports left. With all it takes every import, and
+// ends exports that were confirmed but not marked to their end: right when
+// nothing else works on the store, as at the start of the only server. Else it
+// takes the imports whose lease ran out. It returns how many it removed.
 func (s *Store) Sweep(ctx context.Context, db kv.Store, all bool) (int, error) {
 	var imports, exports []*scsstorev1.KeyJob
 	var orphans []uint64
@@ -43,7 +43,7 @@ func (s *Store) Sweep(ctx context.Context, db kv.Store, all bool) (int, error) {
 		}
 	}
 	for _, j := range exports {
-		if !j.GetWritten() {
+		if !all || !j.GetWritten() {
 			continue
 		}
 		m := Move{Who: j.GetBegunBy(), Why: j.GetWhy(), At: s.Now()}

@@ -187,6 +187,9 @@ func writeNew(path, text string) error {
 	if err == nil {
 		err = os.Link(f.Name(), path)
 	}
+	if errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ENOTSUP) { // no links here
+		err = writeDirectly(path, text)
+	}
 	if err != nil {
 		return err
 	}
@@ -195,4 +198,15 @@ func writeNew(path, text string) error {
 		return err
 	}
 	return errors.Join(d.Sync(), d.Close())
+}
+
+// writeDirectly writes a file that must be new, where links are not to be had: a
+// crash may leave a part of it, which FileKEK refuses.
+func writeDirectly(path, text string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(f, strings.NewReader(text))
+	return errors.Join(err, f.Sync(), f.Close())
 }

@@ -359,6 +359,28 @@ func TestPrintsNothing(t *testing.T) {
 	}
 }
 
+// FuzzOpen: no bytes but a sealed value open, and none panic; so with a wrapped
+// keyset.
+func FuzzOpen(f *testing.F) {
+	kek := sealtest.KEK(f)
+	k, wrapped, err := seal.Create(kek)
+	if err != nil {
+		f.Fatal(err)
+	}
+	sealed := mustSeal(f, k, plain)
+	for _, b := range [][]byte{sealed, sealed[:5], {}, []byte(plain), wrapped, wrapped[:20]} {
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if s, err := k.Open(b, "id"); err == nil && len(b) > 0 && !bytes.Equal(b, sealed) {
+			t.Errorf("%x opens as %d bytes", b, s.Len())
+		}
+		if again, err := seal.Open(kek, b); err == nil {
+			wantOpen(t, again, sealed, plain)
+		}
+	})
+}
+
 func BenchmarkSeal(b *testing.B) {
 	k := sealtest.New(b)
 	s := amt.NewSecretString(plain)

@@ -131,7 +131,8 @@ func TestMisuse(t *testing.T) {
 	}
 	err := errors.Join(
 		db.Update(t.Context(), func(tx kv.Tx) error { escaped = tx; return nil }),
-		db.View(t.Context(), func(r kv.Reader) error { reader = r; return nil }))
+		db.View(t.Context(), func(r kv.Reader) error { reader = r; return nil }),
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
