@@ -68,7 +68,7 @@ func (e *Engine) claim(ctx context.Context, key attemptKey, a attempt, s *sessio
 		return because(DuplicatePair, fmt.Errorf("the PC at %v holds a pair that another PC has", s.addr))
 	}
 	e.hook(1, "after")
-	e.log.Info("authenticated", "uuid", key.uuid, "pid", key.pid, "addr", s.addr, "login", s.login.name)
+	e.log.Info("authenticated", "uuid", key.uuid.String(), "pid", key.pid.String(), "addr", s.addr, "login", s.login.name)
 	return nil
 }
 

@@ -196,7 +196,7 @@ func (e *Engine) enter(ctx context.Context, v visit) (*session, error) {
 		case !errors.Is(err, wsman.ErrUnauthorized):
 			return nil, err
 		}
-		e.log.Info("login refused", "uuid", v.uuid, "addr", v.addr, "candidate", c.name)
+		e.log.Info("login refused", "uuid", v.uuid.String(), "addr", v.addr, "candidate", c.name)
 	}
 	if first != nil {
 		_ = first.Close()
@@ -221,7 +221,7 @@ func (e *Engine) tryLogin(ctx context.Context, v visit, c candidate, first net.C
 			}
 			return v.dial(ctx)
 		},
-		Timeout: e.cfg.Timing.Call, PSKForm: e.cfg.PSKForm, Log: e.log.With("uuid", v.uuid), Rand: e.cfg.Rand, Now: e.cfg.Now,
+		Timeout: e.cfg.Timing.Call, PSKForm: e.cfg.PSKForm, Log: e.log.With("uuid", v.uuid.String()), Rand: e.cfg.Rand, Now: e.cfg.Now,
 	})
 	if err != nil {
 		if first != nil {

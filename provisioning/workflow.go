@@ -71,7 +71,7 @@ func (e *Engine) work(stop, ctx context.Context, uuid amt.UUID) (next time.Time)
 	}
 	r, err := e.takeUp(ctx, uuid)
 	if err != nil {
-		e.log.Error("taking a workflow up", "uuid", uuid, "err", err)
+		e.log.Error("taking a workflow up", "uuid", uuid.String(), "err", err)
 		return e.cfg.Now().Add(e.cfg.Timing.RetryMin)
 	}
 	if r == nil {
@@ -110,7 +110,7 @@ func (e *Engine) takeUp(ctx context.Context, uuid amt.UUID) (*run, error) {
 	if err != nil || r == nil {
 		return nil, err
 	}
-	r.log = e.log.With("uuid", uuid, "pid", pidOf(r.wf.GetPid()), "workflow", r.wf.GetNumber())
+	r.log = e.log.With("uuid", uuid.String(), "pid", pidOf(r.wf.GetPid()).String(), "workflow", r.wf.GetNumber())
 	return r, nil
 }
 
