@@ -162,7 +162,7 @@ func TestSecretEncodings(t *testing.T) {
 			t.Errorf("%s: got error %v, want a refusal", how, err)
 		}
 	}
-	if err := json.Unmarshal([]byte(`"x"`), any(&s)); err == nil {
+	if err := json.Unmarshal([]byte(`{"S": "x"}`), &embedding{}); err == nil {
 		t.Error("a secret reads from JSON")
 	}
 }

@@ -81,7 +81,8 @@ type Store interface {
 	// disk. After an error of the commit itself the change may be there or not.
 	// A context that is done before fn begins is returned as its error; once
 	// the commit has begun it is not looked at any more. fn must not call
-	// Update or Close of the same store.
+	// Update or Close of the same store, nor wait for what another goroutine
+	// does: all other updates may be waiting for it.
 	Update(ctx context.Context, fn func(Tx) error) error
 	// Changed returns a channel that is closed at the first commit after the
 	// call, by whomever, when ctx is done, or when the store is closed: ask for

@@ -146,26 +146,33 @@ func openBolt(path string, opts Options) (*bbolt.DB, error) {
 		// While a reader is at work, bbolt cannot enlarge its map of the file
 		// and a writer that needs it would wait for the reader. The address
 		// space costs nothing.
-		InitialMmapSize: mapSize(),
+		InitialMmapSize: mapSize(path),
 	}
 	if o.Timeout == 0 {
 		o.Timeout = time.Second
 	}
-	b, err := bbolt.Open(path, 0o600, o)
-	if errors.Is(err, syscall.ENOMEM) { // ulimit -v
-		o.InitialMmapSize = 0
-		b, err = bbolt.Open(path, 0o600, o)
+	for {
+		b, err := bbolt.Open(path, 0o600, o)
+		if !errors.Is(err, syscall.ENOMEM) || o.InitialMmapSize == 0 {
+			return b, err
+		}
+		// Less will do under ulimit -v.
+		if o.InitialMmapSize /= 4; o.InitialMmapSize < 64<<20 {
+			o.InitialMmapSize = 0
+		}
 	}
-	return b, err
 }
 
-// mapSize is 16 GiB where addresses have 64 bits and the map of a file may be
-// larger than the file.
-func mapSize() int {
+// mapSize is 16 GiB, or double the file, where addresses have 64 bits and the
+// map of a file may be larger than the file.
+func mapSize(path string) int {
 	if strconv.IntSize < 64 || runtime.GOOS == "windows" {
 		return 0
 	}
-	const size int64 = 16 << 30
+	size := int64(16 << 30)
+	if info, err := os.Stat(path); err == nil {
+		size = max(size, 2*info.Size())
+	}
 	return int(size)
 }
 
