@@ -2,58 +2,33 @@ module github.com/amtscs/amtscs
 
 go 1.26.0
 
-require google.golang.org/grpc v1.85.0
-
-require google.golang.org/protobuf v1.36.12
-
-require go.etcd.io/bbolt v1.5.0
-
-require github.com/hashicorp/go-retryablehttp v0.7.8
-
-require github.com/smallstep/certificates v0.30.2
-
-require go.step.sm/crypto v0.90.0
-
-require github.com/tink-crypto/tink-go/v2 v2.9.0
-
-require github.com/spf13/cobra v1.10.2
-
-require github.com/knadh/koanf/v2 v2.4.1
-
-require github.com/knadh/koanf/providers/file v1.2.1
-
-require github.com/knadh/koanf/providers/env/v2 v2.0.2
-
-require github.com/knadh/koanf/providers/posflag v1.0.2
-
-require github.com/goccy/go-yaml v1.19.2
-
-require github.com/prometheus/client_golang v1.25.0
-
-require github.com/grpc-ecosystem/go-grpc-middleware/v2 v2.3.4
-
-require github.com/grpc-ecosystem/go-grpc-middleware/providers/prometheus v1.1.1
-
-require github.com/coreos/go-systemd/v22 v22.7.0
-
-require github.com/jedib0t/go-pretty/v6 v6.8.3
-
-require github.com/rogpeppe/go-internal v1.16.0
-
-require pgregory.net/rapid v1.3.0
-
-require go.uber.org/goleak v1.3.0
-
-require github.com/google/go-cmp v0.7.0
-
-require golang.org/x/time v0.16.0
-
-require google.golang.org/genproto/googleapis/rpc v0.0.0-20260819154853-08b0e4226688
-
 require (
+	github.com/coreos/go-systemd/v22 v22.7.0
+	github.com/goccy/go-yaml v1.19.2
+	github.com/google/go-cmp v0.7.0
+	github.com/grpc-ecosystem/go-grpc-middleware/providers/prometheus v1.1.1
+	github.com/hashicorp/go-retryablehttp v0.7.8
+	github.com/jedib0t/go-pretty/v6 v6.8.3
+	github.com/knadh/koanf/providers/env/v2 v2.0.2
+	github.com/knadh/koanf/providers/file v1.2.1
+	github.com/knadh/koanf/v2 v2.4.1
+	github.com/prometheus/client_golang v1.25.0
+	github.com/rogpeppe/go-internal v1.16.0
+	github.com/smallstep/certificates v0.30.2
+	github.com/spf13/cobra v1.10.2
+	github.com/spf13/pflag v1.0.10
+	github.com/tink-crypto/tink-go/v2 v2.9.0
+	go.etcd.io/bbolt v1.5.0
+	go.step.sm/crypto v0.90.0
+	go.uber.org/goleak v1.3.0
 	golang.org/x/crypto v0.57.0
 	golang.org/x/sync v0.23.0
 	golang.org/x/term v0.46.0
+	golang.org/x/time v0.16.0
+	google.golang.org/genproto/googleapis/rpc v0.0.0-20260819154853-08b0e4226688
+	google.golang.org/grpc v1.85.0
+	google.golang.org/protobuf v1.36.12
+	pgregory.net/rapid v1.3.0
 )
 
 require (
@@ -95,6 +70,7 @@ require (
 	github.com/google/uuid v1.6.0 // indirect
 	github.com/googleapis/enterprise-certificate-proxy v0.3.20 // indirect
 	github.com/googleapis/gax-go/v2 v2.24.0 // indirect
+	github.com/grpc-ecosystem/go-grpc-middleware/v2 v2.3.4 // indirect
 	github.com/hashicorp/go-cleanhttp v0.5.2 // indirect
 	github.com/huandu/xstrings v1.5.0 // indirect
 	github.com/inconshreveable/mousetrap v1.1.0 // indirect
@@ -128,7 +104,6 @@ require (
 	github.com/smallstep/pkcs7 v0.2.1 // indirect
 	github.com/smallstep/scep v0.0.0-20250318231241-a25cabb69492 // indirect
 	github.com/spf13/cast v1.7.0 // indirect
-	github.com/spf13/pflag v1.0.10 // indirect
 	github.com/urfave/cli v1.22.17 // indirect
 	go.opentelemetry.io/auto/sdk v1.2.1 // indirect
 	go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp v0.67.0 // indirect
