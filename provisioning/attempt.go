@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -19,10 +21,22 @@ import (
 // patience is the number of unanswered dials behind which the inbox tells of them.
 const patience = 2
 
-// peerLocks lets one attempt at a time dial a peer.
+// peerLocks lets one attempt at a time dial a peer, and a share of all attempts
+// dial the peers of one source.
 type peerLocks struct {
-	mu   sync.Mutex
-	busy map[netip.Addr][]attemptKey // guarded by mu: who waits for the peer
+	share int
+
+	mu      sync.Mutex
+	busy    map[netip.Addr]waiters        // guarded by mu: who waits for the peer
+	sources map[netip.Prefix]*sourceDials // guarded by mu: those with a peer that is busy
+}
+
+type waiters map[attemptKey]struct{}
+
+// sourceDials are those to the peers of one source, see sourceOf.
+type sourceDials struct {
+	dials   int
+	waiting waiters
 }
 
 // acquire reports whether key may dial; else it is remembered.
@@ -30,24 +44,38 @@ func (p *peerLocks) acquire(key attemptKey) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.busy == nil {
-		p.busy = map[netip.Addr][]attemptKey{}
+		p.busy, p.sources = map[netip.Addr]waiters{}, map[netip.Prefix]*sourceDials{}
 	}
-	waiting, taken := p.busy[key.peer]
-	if taken {
-		p.busy[key.peer] = append(waiting, key)
+	if waiting, taken := p.busy[key.peer]; taken {
+		waiting[key] = struct{}{}
 		return false
 	}
-	p.busy[key.peer] = nil
+	from := p.sources[sourceOf(key.peer)]
+	if from == nil {
+		from = &sourceDials{waiting: waiters{}}
+		p.sources[sourceOf(key.peer)] = from
+	}
+	if from.dials >= p.share {
+		from.waiting[key] = struct{}{}
+		return false
+	}
+	from.dials++
+	p.busy[key.peer] = waiters{}
 	return true
 }
 
-// release frees the peer and returns who waited.
+// release frees the peer and returns who waited for it or for its source.
 func (p *peerLocks) release(peer netip.Addr) []attemptKey {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	waiting := p.busy[peer]
+	from := p.sources[sourceOf(peer)]
+	list := slices.AppendSeq(slices.Collect(maps.Keys(p.busy[peer])), maps.Keys(from.waiting))
 	delete(p.busy, peer)
-	return waiting
+	clear(from.waiting)
+	if from.dials--; from.dials == 0 {
+		delete(p.sources, sourceOf(peer))
+	}
+	return list
 }
 
 // tryAttempt dials an attempt back if it is still worth it, and says when to try

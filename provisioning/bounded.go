@@ -24,7 +24,7 @@ type entry[K comparable, V any] struct {
 	key    K
 	source netip.Prefix
 	group  string
-	// spoiled entries were tried in vain: they make room in their group first.
+	// spoiled entries were tried in vain: of their source and group they go first.
 	spoiled bool
 	value   V
 
@@ -63,13 +63,13 @@ func (b *bounded[K, V]) touch(key K, source netip.Prefix, group string) (en *ent
 	}
 	en.source, en.group = source, group
 	for b.maxGroup > 0 && lenOf(b.groups[group]) >= b.maxGroup {
-		evicted = append(evicted, b.evict(b.groups[group], true))
+		evicted = append(evicted, b.evictFrom(b.groups[group], source))
 	}
 	for b.maxSource > 0 && lenOf(b.sources[source]) >= b.maxSource {
-		evicted = append(evicted, b.evict(b.sources[source], false))
+		evicted = append(evicted, b.evict(oldest[K, V](b.sources[source])))
 	}
 	for b.max > 0 && len(b.entries) >= b.max {
-		evicted = append(evicted, b.evict(b.all, false))
+		evicted = append(evicted, b.evict(oldest[K, V](b.all)))
 	}
 	b.entries[key] = en
 	en.inAll = b.all.PushBack(en)
@@ -78,17 +78,39 @@ func (b *bounded[K, V]) touch(key K, source netip.Prefix, group string) (en *ent
 	return en, evicted
 }
 
-// evict removes the oldest entry of a list, or its oldest spoiled one.
-func (b *bounded[K, V]) evict(l *list.List, spoiledFirst bool) *entry[K, V] {
-	victim := l.Front().Value.(*entry[K, V])
-	if spoiledFirst {
-		for el := l.Front(); el != nil; el = el.Next() {
-			if en := el.Value.(*entry[K, V]); en.spoiled {
-				victim = en
-				break
-			}
+// evictFrom makes room in a group for an entry of the source newcomer. It takes
+// from the source that would have the most entries in the group, so that one
+// source never pushes others out; there a spoiled entry goes before the oldest.
+func (b *bounded[K, V]) evictFrom(group *list.List, newcomer netip.Prefix) *entry[K, V] {
+	counts := map[netip.Prefix]int{}
+	for el := group.Front(); el != nil; el = el.Next() {
+		counts[el.Value.(*entry[K, V]).source]++
+	}
+	if counts[newcomer] > 0 {
+		counts[newcomer]++
+	}
+	most := 0
+	for _, n := range counts {
+		most = max(most, n)
+	}
+	var victim *entry[K, V]
+	for el := group.Front(); el != nil; el = el.Next() {
+		en := el.Value.(*entry[K, V])
+		if counts[en.source] != most || counts[newcomer] == most && en.source != newcomer {
+			continue
+		}
+		if victim == nil || en.spoiled && !victim.spoiled {
+			victim = en
 		}
 	}
+	return b.evict(victim)
+}
+
+func oldest[K comparable, V any](l *list.List) *entry[K, V] {
+	return l.Front().Value.(*entry[K, V])
+}
+
+func (b *bounded[K, V]) evict(victim *entry[K, V]) *entry[K, V] {
 	b.remove(victim.key)
 	return victim
 }

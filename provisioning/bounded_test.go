@@ -23,8 +23,10 @@ func TestBoundedMakesRoom(t *testing.T) {
 	}{
 		{"the oldest of all", newBounded[int, string](3, 0, 0), 0, 1, 9, "other"},
 		{"the oldest of its source", newBounded[int, string](9, 2, 0), 0, 2, 1, "other"},
-		{"the oldest of its group", newBounded[int, string](9, 0, 3), 0, 1, 9, "g"},
-		{"what was tried in vain, in its group", newBounded[int, string](9, 0, 3), 2, 2, 9, "g"},
+		{"the oldest of the group's busiest source", newBounded[int, string](9, 0, 3), 0, 2, 9, "g"},
+		{"what was tried in vain, of that source", newBounded[int, string](9, 0, 3), 3, 3, 9, "g"},
+		{"not what another source tried in vain", newBounded[int, string](9, 0, 3), 1, 2, 9, "g"},
+		{"its own before that of an equal", newBounded[int, string](9, 0, 3), 3, 1, 7, "g"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -42,6 +44,30 @@ func TestBoundedMakesRoom(t *testing.T) {
 				t.Errorf("the set has %d entries, the new one among them: %t", tt.set.len(), ok)
 			}
 		})
+	}
+}
+
+// TestBoundedOneSourceCannotFlood fills a group from one source: entries of
+// others stay, whether they came before or in between.
+func TestBoundedOneSourceCannotFlood(t *testing.T) {
+	t.Parallel()
+	set := newBounded[int, string](1000, 0, 16)
+	set.touch(1, source(1), "g")
+	first, _ := set.get(1)
+	first.spoiled = true
+	for i := range 200 {
+		set.touch(100+i, source(2), "g")
+		if i == 50 {
+			set.touch(2, source(3), "g")
+		}
+	}
+	for _, key := range []int{1, 2} {
+		if _, ok := set.get(key); !ok {
+			t.Errorf("the entry %d of another source was pushed out", key)
+		}
+	}
+	if n := lenOf(set.groups["g"]); n != 16 {
+		t.Errorf("the group has %d entries, want 16", n)
 	}
 }
 

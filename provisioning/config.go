@@ -135,6 +135,7 @@ type Limits struct {
 	AttemptsPerPID    int    // 16
 	AttemptsPerSource int    // of one IPv4 address or IPv6 /64: 2048
 	AttemptWorkers    int    // dials of unauthenticated devices at once: 512
+	DialsPerSource    int    // of them to one IPv4 address or IPv6 /64: 64
 	Inbox             int    // rows in all: 10000
 	InboxPerSource    int    // of one IPv4 address or IPv6 /64: 100
 	Workers           int    // workflows at once: 512
@@ -212,6 +213,7 @@ func (l *Limits) setDefaults() {
 	orDefault(&l.AttemptsPerPID, 16)
 	orDefault(&l.AttemptsPerSource, 2048)
 	orDefault(&l.AttemptWorkers, 512)
+	orDefault(&l.DialsPerSource, 64)
 	orDefault(&l.Inbox, 10000)
 	orDefault(&l.InboxPerSource, 100)
 	orDefault(&l.Workers, 512)

@@ -50,6 +50,7 @@ func New(c Config) (*Engine, error) {
 	e.soft.init(c.Limits)
 	e.handed.sessions = map[amt.UUID]*session{}
 	e.keys.init(c.DeviceKeyPool, c.DeviceKeys)
+	e.peers.share = c.Limits.DialsPerSource
 	if err := e.loadSoftState(context.Background()); err != nil {
 		return nil, fmt.Errorf("provisioning: %w", err)
 	}

@@ -39,8 +39,10 @@ func (e *Engine) Hello(_ context.Context, peer netip.AddrPort, m *hello.Message)
 	if e.stopped.Load() {
 		return ErrStopped
 	}
+	brief := *m // without what nobody asks for here: a full queue stays small
+	brief.Hashes, brief.Trailing = nil, nil
 	select {
-	case e.hellos <- arrival{peer: peer, msg: m, count: 1}:
+	case e.hellos <- arrival{peer: peer, msg: &brief, count: 1}:
 		return nil
 	default:
 		e.cfg.Observe.Hello("queue_full")
@@ -120,8 +122,9 @@ func (e *Engine) gather(batch []arrival) []arrival {
 type verdict struct {
 	reason Reason // for the inbox; empty: it is worth an attempt
 	detail string
-	known  bool // a workflow of the device is open: nothing is dialled
-	wake   bool // and waits: the hello wakes it
+	known  bool  // a workflow of the device is open: nothing is dialled
+	wake   bool  // and waits: the hello wakes it
+	fault  error // the store has no answer about it: it is passed over
 }
 
 // take judges a batch on one state of the store, notes it in memory, and writes
@@ -133,7 +136,7 @@ func (e *Engine) take(ctx context.Context, batch []arrival) {
 		err := e.cfg.Store.View(ctx, func(r kv.Reader) error {
 			for i, h := range hellos {
 				v, err := e.judge(r, h)
-				if err != nil {
+				if v.fault = err; err != nil && ctx.Err() != nil {
 					return err
 				}
 				verdicts[i] = v
@@ -190,6 +193,9 @@ func (e *Engine) note(hellos []arrival, verdicts []verdict) (*changes, []amt.UUI
 	for i, h := range hellos {
 		v := verdicts[i]
 		switch {
+		case v.fault != nil:
+			e.log.Error("judging a hello", "uuid", h.msg.UUID.String(), "pid", h.msg.PID.String(), "peer", h.peer, "err", v.fault)
+			e.cfg.Observe.Hello(string(StoreFailed))
 		case v.reason != "":
 			e.soft.noteInbox(ch, h, v.reason, v.detail, now)
 			e.cfg.Observe.Hello(string(v.reason))
