@@ -457,7 +457,10 @@ type Password struct {
 	// When it was stored.
 	At *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=at,proto3" json:"at,omitempty"`
 	// The device may have this one or another of the account: an answer was lost.
-	Doubtful      bool `protobuf:"varint,6,opt,name=doubtful,proto3" json:"doubtful,omitempty"`
+	Doubtful bool `protobuf:"varint,6,opt,name=doubtful,proto3" json:"doubtful,omitempty"`
+	// Number of the workflow that drew it; 0 for none, or for one whose profile
+	// has said something else since.
+	Workflow      uint64 `protobuf:"varint,7,opt,name=workflow,proto3" json:"workflow,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -532,6 +535,13 @@ func (x *Password) GetDoubtful() bool {
 		return x.Doubtful
 	}
 	return false
+}
+
+func (x *Password) GetWorkflow() uint64 {
+	if x != nil {
+		return x.Workflow
+	}
+	return 0
 }
 
 // Device is a PC that proved who it is, or one that a person named before. Table
@@ -1023,7 +1033,10 @@ type Workflow struct {
 	// Number of the administrator's password that this workflow drew; 0 for none.
 	AdminPassword uint64 `protobuf:"varint,32,opt,name=admin_password,json=adminPassword,proto3" json:"admin_password,omitempty"`
 	// Number of the MEBx password that this workflow drew; 0 for none.
-	MebxPassword  uint64 `protobuf:"varint,33,opt,name=mebx_password,json=mebxPassword,proto3" json:"mebx_password,omitempty"`
+	MebxPassword uint64 `protobuf:"varint,33,opt,name=mebx_password,json=mebxPassword,proto3" json:"mebx_password,omitempty"`
+	// CommitChanges was sent at least once: it may take effect late, whatever was
+	// seen of the device since.
+	CommitTried   bool `protobuf:"varint,34,opt,name=commit_tried,json=commitTried,proto3" json:"commit_tried,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1287,6 +1300,13 @@ func (x *Workflow) GetMebxPassword() uint64 {
 		return x.MebxPassword
 	}
 	return 0
+}
+
+func (x *Workflow) GetCommitTried() bool {
+	if x != nil {
+		return x.CommitTried
+	}
+	return false
 }
 
 // InboxRow is a hello, or many alike, that led to no workflow, or a device that
@@ -1750,14 +1770,15 @@ const file_scsstore_v1_provisioning_proto_rawDesc = "" +
 	"\x05retry\x18\x05 \x01(\rR\x05retry\x12\x14\n" +
 	"\x05count\x18\x06 \x01(\x04R\x05count\x125\n" +
 	"\bfirst_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\afirstAt\x123\n" +
-	"\alast_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\x06lastAt\"\xcb\x01\n" +
+	"\alast_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\x06lastAt\"\xe7\x01\n" +
 	"\bPassword\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12-\n" +
 	"\x04role\x18\x02 \x01(\x0e2\x19.scsstore.v1.PasswordRoleR\x04role\x12\x16\n" +
 	"\x06number\x18\x03 \x01(\x04R\x06number\x12\x16\n" +
 	"\x06sealed\x18\x04 \x01(\fR\x06sealed\x12*\n" +
 	"\x02at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x1a\n" +
-	"\bdoubtful\x18\x06 \x01(\bR\bdoubtful\"\xb8\t\n" +
+	"\bdoubtful\x18\x06 \x01(\bR\bdoubtful\x12\x1a\n" +
+	"\bworkflow\x18\a \x01(\x04R\bworkflow\"\xb8\t\n" +
 	"\x06Device\x12\x12\n" +
 	"\x04uuid\x18\x01 \x01(\fR\x04uuid\x129\n" +
 	"\n" +
@@ -1803,7 +1824,7 @@ const file_scsstore_v1_provisioning_proto_rawDesc = "" +
 	"\x05state\x18\x03 \x01(\x0e2\x1b.scsstore.v1.IntentionStateR\x05state\x12*\n" +
 	"\x02at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x125\n" +
 	"\bended_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\aendedAt\x12\x18\n" +
-	"\aoutcome\x18\x06 \x01(\tR\aoutcome\"\xbb\t\n" +
+	"\aoutcome\x18\x06 \x01(\tR\aoutcome\"\xde\t\n" +
 	"\bWorkflow\x12\x12\n" +
 	"\x04uuid\x18\x01 \x01(\fR\x04uuid\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\x04R\x06number\x12-\n" +
@@ -1846,7 +1867,8 @@ const file_scsstore_v1_provisioning_proto_rawDesc = "" +
 	"\x03who\x18\x1e \x01(\tR\x03who\x12\x10\n" +
 	"\x03why\x18\x1f \x01(\tR\x03why\x12%\n" +
 	"\x0eadmin_password\x18  \x01(\x04R\radminPassword\x12#\n" +
-	"\rmebx_password\x18! \x01(\x04R\fmebxPassword\"\xcf\x02\n" +
+	"\rmebx_password\x18! \x01(\x04R\fmebxPassword\x12!\n" +
+	"\fcommit_tried\x18\" \x01(\bR\vcommitTried\"\xcf\x02\n" +
 	"\bInboxRow\x12\x12\n" +
 	"\x04uuid\x18\x01 \x01(\fR\x04uuid\x12\x10\n" +
 	"\x03pid\x18\x02 \x01(\fR\x03pid\x12\x16\n" +
