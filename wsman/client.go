@@ -1,6 +1,7 @@
 package wsman
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -111,6 +112,7 @@ type Client struct {
 	rejected bool      // credentials were refused: send nothing
 	spoke    bool      // an envelope came from this device
 	lastUse  time.Time // end of the last call
+	reply    bytes.Buffer
 
 	mu     sync.Mutex // Protects realm, server, fresh, open and closed.
 	realm  string

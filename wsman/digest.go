@@ -116,19 +116,18 @@ func (l *login) header(method, uri string, rand io.Reader) (string, error) {
 		l.ha1 = amt.NewSecretString(hex.EncodeToString(sum.Reveal()))
 	}
 	nc, cnonce := fmt.Sprintf("%08x", l.nc), hex.EncodeToString(b[:])
-	var s strings.Builder
-	fmt.Fprintf(&s, "Digest username=%s, realm=%s, nonce=%s, uri=%s, response=%s",
-		quote(l.user), quote(l.realm), quote(l.nonce), quote(uri), quote(l.response(method, uri, nc, cnonce)))
+	s := "Digest username=" + quote(l.user) + ", realm=" + quote(l.realm) + ", nonce=" + quote(l.nonce) +
+		", uri=" + quote(uri) + ", response=" + quote(l.response(method, uri, nc, cnonce))
 	if l.qop {
-		fmt.Fprintf(&s, ", qop=auth, nc=%s, cnonce=%s", nc, quote(cnonce))
+		s += ", qop=auth, nc=" + nc + ", cnonce=" + quote(cnonce)
 	}
 	if l.algo != "" {
-		s.WriteString(", algorithm=" + l.algo)
+		s += ", algorithm=" + l.algo
 	}
 	if l.hasOpq {
-		s.WriteString(", opaque=" + quote(l.opaque))
+		s += ", opaque=" + quote(l.opaque)
 	}
-	return s.String(), nil
+	return s, nil
 }
 
 // response is RFC 2617 section 3.2.2.1, with the RFC 2069 form for no qop.

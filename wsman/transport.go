@@ -226,22 +226,26 @@ func (c *Client) classify(ctx context.Context, t *try, err error, answered bool)
 	return err
 }
 
-// usualReply is the size of a buffer that most replies fit into.
-const usualReply = 4 << 10
+// maxKept is the largest buffer that is kept for the next reply; most are below
+// 2 KiB.
+const maxKept = 16 << 10
 
-// readBody reads the body, at most MaxReply, and replaces it by its bytes.
+// readBody reads the body, at most MaxReply, and replaces it by its bytes, which
+// are good until the next request.
 func (c *Client) readBody(resp *http.Response) ([]byte, error) {
 	defer func() { _ = resp.Body.Close() }()
-	var b bytes.Buffer
-	b.Grow(usualReply)
-	if _, err := b.ReadFrom(io.LimitReader(resp.Body, c.cfg.MaxReply+1)); err != nil {
+	if c.reply.Cap() > maxKept {
+		c.reply = bytes.Buffer{}
+	}
+	c.reply.Reset()
+	if _, err := c.reply.ReadFrom(io.LimitReader(resp.Body, c.cfg.MaxReply+1)); err != nil {
 		return nil, fmt.Errorf("reading the answer: %w", err)
 	}
-	if int64(b.Len()) > c.cfg.MaxReply {
+	if int64(c.reply.Len()) > c.cfg.MaxReply {
 		return nil, fmt.Errorf("%w: longer than %d bytes", ErrUnexpectedReply, c.cfg.MaxReply)
 	}
-	resp.Body = io.NopCloser(bytes.NewReader(b.Bytes()))
-	return b.Bytes(), nil
+	resp.Body = io.NopCloser(bytes.NewReader(c.reply.Bytes()))
+	return c.reply.Bytes(), nil
 }
 
 // count keeps the statistics and calls the hooks.
