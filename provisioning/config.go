@@ -155,7 +155,7 @@ type Timing struct {
 	RetryMax       time.Duration // and the longest: 15 min
 	Busy           time.Duration // between tries of a busy firmware: 10 s
 	BusyTries      int           // 20
-	CommitPoll     time.Duration // first wait for an Operational device: 500 ms
+	CommitPoll     time.Duration // first wait for an Operational device: 250 ms
 	CommitGrace    time.Duration // In-Setup this long after a confirmed commit is believed: 30 s
 	NameRetry      time.Duration // DNS is asked again for a missing name: 5 min
 	EventLife      time.Duration // 90 days
@@ -232,7 +232,7 @@ func (t *Timing) setDefaults() {
 	orDefault(&t.RetryMax, 15*time.Minute)
 	orDefault(&t.Busy, 10*time.Second)
 	orDefault(&t.BusyTries, 20)
-	orDefault(&t.CommitPoll, 500*time.Millisecond)
+	orDefault(&t.CommitPoll, 250*time.Millisecond)
 	orDefault(&t.CommitGrace, 30*time.Second)
 	orDefault(&t.NameRetry, 5*time.Minute)
 	orDefault(&t.EventLife, 90*24*time.Hour)

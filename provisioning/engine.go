@@ -31,6 +31,8 @@ type Engine struct {
 	keys    keyPool
 	running atomic.Bool
 	stopped atomic.Bool // Run has ended: nobody takes hellos any more
+
+	profiles profileCache
 }
 
 // New checks c and reads the attempts and the inbox from the store; nothing is
@@ -48,9 +50,9 @@ func New(c Config) (*Engine, error) {
 		queue:  newSchedule[amt.UUID](),
 	}
 	e.soft.init(c.Limits)
+	e.peers.share = c.Limits.DialsPerSource
 	e.handed.sessions = map[amt.UUID]*session{}
 	e.keys.init(c.DeviceKeyPool, c.DeviceKeys)
-	e.peers.share = c.Limits.DialsPerSource
 	if err := e.loadSoftState(context.Background()); err != nil {
 		return nil, fmt.Errorf("provisioning: %w", err)
 	}

@@ -59,15 +59,20 @@ func (e *Engine) openProfile(r kv.Reader, name string, version uint64) (*profile
 	case rec == nil:
 		return nil, 0, fmt.Errorf("profile %s: %w", name, ErrNoProfile)
 	}
+	p, err := e.profiles.get(rec, e.parseProfile)
+	return p, rec.GetVersion(), err
+}
+
+func (e *Engine) parseProfile(rec *pb.Profile) (*profile.Profile, error) {
 	secrets, err := e.profileSecrets(rec)
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	p, err := profile.Open(rec.GetDocument(), secrets)
 	if err != nil {
-		return nil, 0, fmt.Errorf("reading profile %s version %d: %w", name, rec.GetVersion(), err)
+		return nil, fmt.Errorf("reading profile %s version %d: %w", rec.GetName(), rec.GetVersion(), err)
 	}
-	return p, rec.GetVersion(), nil
+	return p, nil
 }
 
 func (e *Engine) profileSecrets(rec *pb.Profile) (map[string]amt.Secret, error) {

@@ -48,7 +48,7 @@ const (
 	// waits in the queue.
 	commitPolls = 10
 	// pollFactor lengthens the wait between two looks, in percent.
-	pollFactor = 150
+	pollFactor = 180
 )
 
 // verify is step 16: the device is Operational when it says so over certificate
