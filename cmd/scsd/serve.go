@@ -51,6 +51,7 @@ type server struct {
 
 // serve runs until ctx is done, and then stops everything in order.
 func serve(ctx context.Context, s *settings, stdout, stderr io.Writer) (err error) {
+	tuneCollector()
 	removeReady(s.readyFile) // one of a server that was killed
 	p, err := s.open(ctx, newLog(stderr, s))
 	if err != nil {
