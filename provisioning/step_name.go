@@ -169,10 +169,23 @@ func (r *run) givenProfile(ctx context.Context) (*profile.Profile, error) {
 	}
 	err := r.e.cfg.Store.View(ctx, func(rd kv.Reader) error {
 		var err error
-		r.profile, _, err = r.e.openProfile(rd, r.wf.GetProfile(), r.wf.GetProfileVersion())
+		r.profile, err = r.e.exactProfile(rd, r.wf.GetProfile(), r.wf.GetProfileVersion())
 		return err
 	})
 	return r.profile, err
+}
+
+// exactProfile reads the profile that a record names by its version, where 0 is
+// not the one in force but the built-in default.
+func (e *Engine) exactProfile(r kv.Reader, name string, version uint64) (*profile.Profile, error) {
+	switch {
+	case version != 0:
+		p, _, err := e.openProfile(r, name, version)
+		return p, err
+	case name == profile.DefaultName:
+		return profile.Default(), nil
+	}
+	return nil, fmt.Errorf("profile %s without a version: %w", name, ErrNoProfile)
 }
 
 // older reports whether v comes before least.
