@@ -27,6 +27,9 @@ var (
 	ErrStop = errors.New("stop scanning")
 	// ErrClosed is returned by every call on a closed store.
 	ErrClosed = errors.New("the store is closed")
+	// ErrFailed is returned by every Update after a commit failed in a way that
+	// leaves open what is on disk: only opening the store again helps.
+	ErrFailed = errors.New("an earlier write to the store failed: check the disk and restart")
 )
 
 // Range selects keys: From <= key < To in ascending order, nil meaning open.

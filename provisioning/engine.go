@@ -29,6 +29,7 @@ type Engine struct {
 	queue   *schedule[amt.UUID]
 	handed  handovers
 	keys    keyPool
+	broken  chan error // the store takes no more writes
 	running atomic.Bool
 	stopped atomic.Bool // Run has ended: nobody takes hellos any more
 
@@ -42,8 +43,10 @@ func New(c Config) (*Engine, error) {
 		return nil, err
 	}
 	c.setDefaults()
+	broken := make(chan error, 1)
+	c.Store = ownStore{Store: c.Store, failed: broken}
 	e := &Engine{
-		cfg: c, log: c.Log,
+		cfg: c, log: c.Log, broken: broken,
 		policy: &dialPolicy{allow: c.DialAllow, loopback: c.AllowLoopback, own: c.OwnAddresses, now: c.Now},
 		hellos: make(chan arrival, c.Limits.HelloQueue),
 		dials:  newSchedule[attemptKey](),
@@ -60,7 +63,9 @@ func New(c Config) (*Engine, error) {
 }
 
 // Run works until ctx is done: it follows hellos, takes up the workflows that
-// the store holds, prunes events. It returns nil after a stop in order.
+// the store holds, prunes events. It returns nil after a stop in order, and an
+// error that wraps kv.ErrFailed when the store takes no more writes: only another
+// process can go on then.
 //
 // The order of stopping: nothing new is taken up; queued hellos are stored;
 // workflows and attempts end before their next step or call; what still runs
@@ -79,6 +84,8 @@ func (e *Engine) Run(ctx context.Context) error {
 		}
 		return fmt.Errorf("provisioning: %w", err)
 	}
+	ctx, end := context.WithCancel(ctx)
+	defer end()
 	work, interrupt := context.WithCancel(context.WithoutCancel(ctx))
 	defer interrupt()
 	var loops, workers sync.WaitGroup
@@ -95,7 +102,14 @@ func (e *Engine) Run(ctx context.Context) error {
 			return e.work(ctx, work, uuid)
 		})
 	})
-	<-ctx.Done()
+	var failed error
+	select {
+	case <-ctx.Done():
+	case err := <-e.broken:
+		failed = fmt.Errorf("provisioning: %w", err)
+		e.log.Error("the store takes no more writes: stopping", "err", err)
+		end()
+	}
 	loops.Wait()
 	ended := make(chan struct{})
 	go func() { workers.Wait(); close(ended) }()
@@ -106,7 +120,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		<-ended
 	}
 	e.handed.closeAll()
-	return nil
+	return failed
 }
 
 // dispatch hands due keys to do, n at a time, until ctx is done. What do returns

@@ -67,7 +67,7 @@ func classify(err error) *failure {
 		return &failure{reason: PasswordNotProven, err: err}
 	case errors.Is(err, wsman.ErrNoWSMan):
 		return &failure{reason: FirmwareSpeaksSOAPOnly, err: err}
-	case errors.Is(err, kv.ErrClosed):
+	case errors.Is(err, kv.ErrClosed), errors.Is(err, kv.ErrDamaged), errors.Is(err, kv.ErrIndex):
 		return &failure{reason: StoreFailed, retry: true, err: err}
 	}
 	if s, ok := wsman.StatusOf(err); ok {

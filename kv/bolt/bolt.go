@@ -58,9 +58,8 @@ var (
 var (
 	// ErrReadOnly is returned by Update on a store that was opened to be read.
 	ErrReadOnly = errors.New("the store is open for reading only")
-	// ErrFailed is returned by every Update after a commit failed in a way that
-	// leaves open what is on disk.
-	ErrFailed = errors.New("an earlier write to the store failed: check the disk and restart")
+	// ErrFailed is kv's.
+	ErrFailed = kv.ErrFailed
 )
 
 // Options of Open. The zero value is right for a server.
