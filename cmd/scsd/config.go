@@ -163,9 +163,20 @@ func set(fl *pflag.Flag, source string, value any) error {
 		return usage("%s: want a value, not a table", source)
 	}
 	if err := fl.Value.Set(text); err != nil {
-		return usage("%s: %v", source, err)
+		return usage("%s: %q: want %s", source, text, kind(fl.Value.Type()))
 	}
 	return nil
+}
+
+// kind is what a flag wants, in words.
+func kind(of string) string {
+	switch of {
+	case "int", "uint16", "uint64":
+		return "a number"
+	case "duration":
+		return "a time such as 15s or 2160h"
+	}
+	return "a " + of
 }
 
 // check finds what flags cannot say by their types.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -57,6 +58,8 @@ func (s *settings) open(ctx context.Context, log *slog.Logger) (*parts, error) {
 	if fi, err := os.Stat(s.data); err == nil && fi.Mode().Perm()&0o077 != 0 {
 		log.Warn("others can look into the data directory: chmod 0700 it", "data", s.data, "mode", fi.Mode().Perm().String())
 	}
+	warnOpen(log, s.data, 0o700)
+	warnOpen(log, filepath.Join(s.data, storeName), 0o600)
 	p := &parts{log: log, db: db, seal: sealer, keys: keystore.New(sealer), users: &access.Store{}, audit: audit.New(sealer)}
 	if p.ca, err = ca.Open(ctx, db, sealer, ca.Options{}); err != nil {
 		return nil, errors.Join(err, db.Close())
@@ -70,6 +73,15 @@ func (s *settings) open(ctx context.Context, log *slog.Logger) (*parts, error) {
 		log.Info("what aborted imports left is removed", "pairs", n)
 	}
 	return p, nil
+}
+
+// warnOpen says so when others on this machine can get at a path. Secrets in the
+// store are sealed; names, users and the audit log are not.
+func warnOpen(log *slog.Logger, path string, most os.FileMode) {
+	if fi, err := os.Stat(path); err == nil && fi.Mode().Perm()&^most != 0 {
+		log.Warn("others on this machine can get at the data: run chmod", "path", path,
+			"mode", fmt.Sprintf("%04o", fi.Mode().Perm()), "want", fmt.Sprintf("%04o", most))
+	}
 }
 
 // identity loads one of the server's own certificates, or makes it anew.
