@@ -1,7 +1,6 @@
 package hello
 
 import (
-	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -92,8 +91,8 @@ func (s *server) handle(v *visit, m *Message) (outcome string, err error) {
 			outcome, err = Panicked, fmt.Errorf("panic in the hello handler: %v\n%s", r, debug.Stack())
 		}
 	}()
-	ctx, cancel := context.WithTimeout(s.handling, s.HandleTimeout)
-	defer cancel()
+	ctx := newHandling(s.handling, s.HandleTimeout)
+	defer ctx.end()
 	switch err := s.Handle(ctx, v.peer, m); {
 	case err == nil:
 		return Accepted, nil
@@ -114,6 +113,9 @@ func (s *server) report(v *visit, outcome string, m *Message, err error) {
 		level, msg = slog.LevelDebug, "hello: connection without a message"
 	case Panicked:
 		level = slog.LevelError
+	}
+	if !s.Log.Enabled(s.handling, level) {
+		return
 	}
 	attrs := []slog.Attr{slog.Any("peer", v.peer), slog.String("outcome", outcome)}
 	var bad *ParseError
