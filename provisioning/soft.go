@@ -1,6 +1,7 @@
 package provisioning
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net/netip"
@@ -90,32 +91,35 @@ func (c *changes) empty() bool { return len(c.attempts) == 0 && len(c.inbox) == 
 
 // write stores the changes in the order of their keys, which suits a B-tree.
 func (c *changes) write(tx kv.Tx) error {
-	rows := make(map[string]*pb.Attempt, len(c.attempts))
+	recs := make([]row[*pb.Attempt], 0, len(c.attempts))
 	for k, rec := range c.attempts {
-		rows[string(k.bytes())] = rec
+		recs = append(recs, row[*pb.Attempt]{k.bytes(), rec, rec == nil})
 	}
-	if err := writeSorted(tx, &attempts, rows); err != nil {
+	if err := writeSorted(tx, &attempts, recs); err != nil {
 		return err
 	}
-	lines := make(map[string]*pb.InboxRow, len(c.inbox))
+	lines := make([]row[*pb.InboxRow], 0, len(c.inbox))
 	for k, rec := range c.inbox {
-		lines[string(inboxKey(k.uuid, k.pid))] = rec
+		lines = append(lines, row[*pb.InboxRow]{inboxKey(k.uuid, k.pid), rec, rec == nil})
 	}
 	return writeSorted(tx, &inbox, lines)
 }
 
-func writeSorted[M proto.Message](tx kv.Tx, c *kv.Collection[M], rows map[string]M) error {
-	keys := make([]string, 0, len(rows))
-	for k := range rows {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	for _, k := range keys {
+// row is a message to be stored or deleted.
+type row[M proto.Message] struct {
+	key  []byte
+	m    M
+	gone bool
+}
+
+func writeSorted[M proto.Message](tx kv.Tx, c *kv.Collection[M], rows []row[M]) error {
+	slices.SortFunc(rows, func(a, b row[M]) int { return bytes.Compare(a.key, b.key) })
+	for _, r := range rows {
 		var err error
-		if m := rows[k]; m.ProtoReflect().IsValid() {
-			err = c.Put(tx, []byte(k), m)
+		if r.gone {
+			err = c.Delete(tx, r.key)
 		} else {
-			err = c.Delete(tx, []byte(k))
+			err = c.Put(tx, r.key, r.m)
 		}
 		if err != nil {
 			return err
