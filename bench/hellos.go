@@ -53,7 +53,9 @@ func runHellos(ctx context.Context, args []string, _ io.Writer) error {
 	return <-errs // nil of a closed channel
 }
 
-// sayHello sends the hello of device number i.
+// sayHello sends the hello of device number i and waits until the server has
+// closed the connection. Without that the clients fill the listener's backlog,
+// and what is measured is how long the kernel waits before it repeats a SYN.
 func sayHello(ctx context.Context, i int, pid amt.PID, to netip.AddrPort) error {
 	m := hello.Message{Version: hello.PSK, UUID: clientUUID(i), PID: pid}
 	b, err := m.AppendBinary(nil)
@@ -66,6 +68,12 @@ func sayHello(ctx context.Context, i int, pid amt.PID, to netip.AddrPort) error 
 		return err
 	}
 	_, err = c.Write(b)
+	if tcp, ok := c.(*net.TCPConn); ok && err == nil {
+		err = tcp.CloseWrite()
+	}
+	if err == nil {
+		_, err = io.Copy(io.Discard, c)
+	}
 	return errors.Join(err, c.Close())
 }
 

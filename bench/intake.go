@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/debug"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -31,6 +32,7 @@ const intakeClients = 64
 // first connection until the last attempt is committed, beside a loop that
 // accepts, reads to the end and closes. The clients are the same process.
 func (b *bencher) intake(ctx context.Context) ([]row, error) {
+	defer debug.SetGCPercent(debug.SetGCPercent(200)) // as scsd does
 	count, rounds := 20000, 5
 	if b.quick {
 		count, rounds = 1000, 1
