@@ -611,7 +611,11 @@ func (x *AssignDeviceResponse) GetDevice() *Device {
 type RetryDeviceRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Its UUID.
-	Uuid          string `protobuf:"bytes,1,opt,name=uuid,proto3" json:"uuid,omitempty"`
+	Uuid string `protobuf:"bytes,1,opt,name=uuid,proto3" json:"uuid,omitempty"`
+	// For a device that is AlreadyOperational: the PID of the new pair that is let
+	// in, for six hours. Empty means the one in its inbox row; when it has several,
+	// as somebody may try to pass for it, the PID has to be named.
+	Pid           string `protobuf:"bytes,2,opt,name=pid,proto3" json:"pid,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -649,6 +653,13 @@ func (*RetryDeviceRequest) Descriptor() ([]byte, []int) {
 func (x *RetryDeviceRequest) GetUuid() string {
 	if x != nil {
 		return x.Uuid
+	}
+	return ""
+}
+
+func (x *RetryDeviceRequest) GetPid() string {
+	if x != nil {
+		return x.Pid
 	}
 	return ""
 }
@@ -1131,9 +1142,10 @@ const file_scs_v1_device_service_proto_rawDesc = "" +
 	"\x04fqdn\x18\x02 \x01(\tR\x04fqdn\x12\x18\n" +
 	"\aprofile\x18\x03 \x01(\tR\aprofile\">\n" +
 	"\x14AssignDeviceResponse\x12&\n" +
-	"\x06device\x18\x01 \x01(\v2\x0e.scs.v1.DeviceR\x06device\"(\n" +
+	"\x06device\x18\x01 \x01(\v2\x0e.scs.v1.DeviceR\x06device\":\n" +
 	"\x12RetryDeviceRequest\x12\x12\n" +
-	"\x04uuid\x18\x01 \x01(\tR\x04uuid\"=\n" +
+	"\x04uuid\x18\x01 \x01(\tR\x04uuid\x12\x10\n" +
+	"\x03pid\x18\x02 \x01(\tR\x03pid\"=\n" +
 	"\x13RetryDeviceResponse\x12&\n" +
 	"\x06device\x18\x01 \x01(\v2\x0e.scs.v1.DeviceR\x06device\"@\n" +
 	"\x12PauseDeviceRequest\x12\x12\n" +

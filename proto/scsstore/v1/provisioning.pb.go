@@ -612,7 +612,9 @@ type Device struct {
 	// shown it in set-up again.
 	Operational bool `protobuf:"varint,31,opt,name=operational,proto3" json:"operational,omitempty"`
 	// The PID of the latest hello that was let in; empty for none.
-	HelloPid      []byte `protobuf:"bytes,32,opt,name=hello_pid,json=helloPid,proto3" json:"hello_pid,omitempty"`
+	HelloPid []byte `protobuf:"bytes,32,opt,name=hello_pid,json=helloPid,proto3" json:"hello_pid,omitempty"`
+	// When an operator let admitted_pid in: that lapses after six hours.
+	AdmittedAt    *timestamppb.Timestamp `protobuf:"bytes,33,opt,name=admitted_at,json=admittedAt,proto3" json:"admitted_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -871,6 +873,13 @@ func (x *Device) GetHelloPid() []byte {
 	return nil
 }
 
+func (x *Device) GetAdmittedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AdmittedAt
+	}
+	return nil
+}
+
 // Intention is a call that cannot be repeated blindly.
 type Intention struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -989,7 +998,7 @@ type Workflow struct {
 	FailedStep string `protobuf:"bytes,10,opt,name=failed_step,json=failedStep,proto3" json:"failed_step,omitempty"`
 	// When it tries next; not set when only a hello or a person wakes it.
 	NextTryAt *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=next_try_at,json=nextTryAt,proto3" json:"next_try_at,omitempty"`
-	// Tries of the present step that failed.
+	// Tries of the present step that failed, silent ones too.
 	Tries uint32 `protobuf:"varint,12,opt,name=tries,proto3" json:"tries,omitempty"`
 	// When it began.
 	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
@@ -1036,7 +1045,15 @@ type Workflow struct {
 	MebxPassword uint64 `protobuf:"varint,33,opt,name=mebx_password,json=mebxPassword,proto3" json:"mebx_password,omitempty"`
 	// CommitChanges was sent at least once: it may take effect late, whatever was
 	// seen of the device since.
-	CommitTried   bool `protobuf:"varint,34,opt,name=commit_tried,json=commitTried,proto3" json:"commit_tried,omitempty"`
+	CommitTried bool `protobuf:"varint,34,opt,name=commit_tried,json=commitTried,proto3" json:"commit_tried,omitempty"`
+	// How often in the present step it failed with bounded_reason.
+	BoundedTries uint32 `protobuf:"varint,35,opt,name=bounded_tries,json=boundedTries,proto3" json:"bounded_tries,omitempty"`
+	// The latest reason for which the tries have a bound; waiting for a device that
+	// is silent in between leaves it alone.
+	BoundedReason string `protobuf:"bytes,36,opt,name=bounded_reason,json=boundedReason,proto3" json:"bounded_reason,omitempty"`
+	// How often the device refused every password that was tried at once: the next
+	// are tried then.
+	RefusedLogins uint32 `protobuf:"varint,37,opt,name=refused_logins,json=refusedLogins,proto3" json:"refused_logins,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1307,6 +1324,27 @@ func (x *Workflow) GetCommitTried() bool {
 		return x.CommitTried
 	}
 	return false
+}
+
+func (x *Workflow) GetBoundedTries() uint32 {
+	if x != nil {
+		return x.BoundedTries
+	}
+	return 0
+}
+
+func (x *Workflow) GetBoundedReason() string {
+	if x != nil {
+		return x.BoundedReason
+	}
+	return ""
+}
+
+func (x *Workflow) GetRefusedLogins() uint32 {
+	if x != nil {
+		return x.RefusedLogins
+	}
+	return 0
 }
 
 // InboxRow is a hello, or many alike, that led to no workflow, or a device that
@@ -1778,7 +1816,7 @@ const file_scsstore_v1_provisioning_proto_rawDesc = "" +
 	"\x06sealed\x18\x04 \x01(\fR\x06sealed\x12*\n" +
 	"\x02at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x1a\n" +
 	"\bdoubtful\x18\x06 \x01(\bR\bdoubtful\x12\x1a\n" +
-	"\bworkflow\x18\a \x01(\x04R\bworkflow\"\xb8\t\n" +
+	"\bworkflow\x18\a \x01(\x04R\bworkflow\"\xf5\t\n" +
 	"\x06Device\x12\x12\n" +
 	"\x04uuid\x18\x01 \x01(\fR\x04uuid\x129\n" +
 	"\n" +
@@ -1817,14 +1855,17 @@ const file_scsstore_v1_provisioning_proto_rawDesc = "" +
 	"\x05since\x18\x1d \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12:\n" +
 	"\vnext_try_at\x18\x1e \x01(\v2\x1a.google.protobuf.TimestampR\tnextTryAt\x12 \n" +
 	"\voperational\x18\x1f \x01(\bR\voperational\x12\x1b\n" +
-	"\thello_pid\x18  \x01(\fR\bhelloPid\"\xe3\x01\n" +
+	"\thello_pid\x18  \x01(\fR\bhelloPid\x12;\n" +
+	"\vadmitted_at\x18! \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"admittedAt\"\xe3\x01\n" +
 	"\tIntention\x12\x12\n" +
 	"\x04step\x18\x01 \x01(\rR\x04step\x12\x12\n" +
 	"\x04call\x18\x02 \x01(\tR\x04call\x121\n" +
 	"\x05state\x18\x03 \x01(\x0e2\x1b.scsstore.v1.IntentionStateR\x05state\x12*\n" +
 	"\x02at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x125\n" +
 	"\bended_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\aendedAt\x12\x18\n" +
-	"\aoutcome\x18\x06 \x01(\tR\aoutcome\"\xde\t\n" +
+	"\aoutcome\x18\x06 \x01(\tR\aoutcome\"\xd1\n" +
+	"\n" +
 	"\bWorkflow\x12\x12\n" +
 	"\x04uuid\x18\x01 \x01(\fR\x04uuid\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\x04R\x06number\x12-\n" +
@@ -1868,7 +1909,10 @@ const file_scsstore_v1_provisioning_proto_rawDesc = "" +
 	"\x03why\x18\x1f \x01(\tR\x03why\x12%\n" +
 	"\x0eadmin_password\x18  \x01(\x04R\radminPassword\x12#\n" +
 	"\rmebx_password\x18! \x01(\x04R\fmebxPassword\x12!\n" +
-	"\fcommit_tried\x18\" \x01(\bR\vcommitTried\"\xcf\x02\n" +
+	"\fcommit_tried\x18\" \x01(\bR\vcommitTried\x12#\n" +
+	"\rbounded_tries\x18# \x01(\rR\fboundedTries\x12%\n" +
+	"\x0ebounded_reason\x18$ \x01(\tR\rboundedReason\x12%\n" +
+	"\x0erefused_logins\x18% \x01(\rR\rrefusedLogins\"\xcf\x02\n" +
 	"\bInboxRow\x12\x12\n" +
 	"\x04uuid\x18\x01 \x01(\fR\x04uuid\x12\x10\n" +
 	"\x03pid\x18\x02 \x01(\fR\x03pid\x12\x16\n" +
@@ -1985,31 +2029,32 @@ var file_scsstore_v1_provisioning_proto_depIdxs = []int32{
 	1,  // 10: scsstore.v1.Device.status:type_name -> scsstore.v1.WorkflowStatus
 	14, // 11: scsstore.v1.Device.since:type_name -> google.protobuf.Timestamp
 	14, // 12: scsstore.v1.Device.next_try_at:type_name -> google.protobuf.Timestamp
-	4,  // 13: scsstore.v1.Intention.state:type_name -> scsstore.v1.IntentionState
-	14, // 14: scsstore.v1.Intention.at:type_name -> google.protobuf.Timestamp
-	14, // 15: scsstore.v1.Intention.ended_at:type_name -> google.protobuf.Timestamp
-	2,  // 16: scsstore.v1.Workflow.kind:type_name -> scsstore.v1.WorkflowKind
-	0,  // 17: scsstore.v1.Workflow.state:type_name -> scsstore.v1.WorkflowState
-	1,  // 18: scsstore.v1.Workflow.status:type_name -> scsstore.v1.WorkflowStatus
-	14, // 19: scsstore.v1.Workflow.next_try_at:type_name -> google.protobuf.Timestamp
-	14, // 20: scsstore.v1.Workflow.created_at:type_name -> google.protobuf.Timestamp
-	14, // 21: scsstore.v1.Workflow.changed_at:type_name -> google.protobuf.Timestamp
-	14, // 22: scsstore.v1.Workflow.since:type_name -> google.protobuf.Timestamp
-	14, // 23: scsstore.v1.Workflow.ended_at:type_name -> google.protobuf.Timestamp
-	8,  // 24: scsstore.v1.Workflow.intentions:type_name -> scsstore.v1.Intention
-	14, // 25: scsstore.v1.Workflow.committed_at:type_name -> google.protobuf.Timestamp
-	14, // 26: scsstore.v1.InboxRow.first_at:type_name -> google.protobuf.Timestamp
-	14, // 27: scsstore.v1.InboxRow.last_at:type_name -> google.protobuf.Timestamp
-	14, // 28: scsstore.v1.Event.at:type_name -> google.protobuf.Timestamp
-	0,  // 29: scsstore.v1.Event.state:type_name -> scsstore.v1.WorkflowState
-	1,  // 30: scsstore.v1.Event.status:type_name -> scsstore.v1.WorkflowStatus
-	13, // 31: scsstore.v1.Profile.secrets:type_name -> scsstore.v1.ProfileSecret
-	14, // 32: scsstore.v1.Profile.at:type_name -> google.protobuf.Timestamp
-	33, // [33:33] is the sub-list for method output_type
-	33, // [33:33] is the sub-list for method input_type
-	33, // [33:33] is the sub-list for extension type_name
-	33, // [33:33] is the sub-list for extension extendee
-	0,  // [0:33] is the sub-list for field type_name
+	14, // 13: scsstore.v1.Device.admitted_at:type_name -> google.protobuf.Timestamp
+	4,  // 14: scsstore.v1.Intention.state:type_name -> scsstore.v1.IntentionState
+	14, // 15: scsstore.v1.Intention.at:type_name -> google.protobuf.Timestamp
+	14, // 16: scsstore.v1.Intention.ended_at:type_name -> google.protobuf.Timestamp
+	2,  // 17: scsstore.v1.Workflow.kind:type_name -> scsstore.v1.WorkflowKind
+	0,  // 18: scsstore.v1.Workflow.state:type_name -> scsstore.v1.WorkflowState
+	1,  // 19: scsstore.v1.Workflow.status:type_name -> scsstore.v1.WorkflowStatus
+	14, // 20: scsstore.v1.Workflow.next_try_at:type_name -> google.protobuf.Timestamp
+	14, // 21: scsstore.v1.Workflow.created_at:type_name -> google.protobuf.Timestamp
+	14, // 22: scsstore.v1.Workflow.changed_at:type_name -> google.protobuf.Timestamp
+	14, // 23: scsstore.v1.Workflow.since:type_name -> google.protobuf.Timestamp
+	14, // 24: scsstore.v1.Workflow.ended_at:type_name -> google.protobuf.Timestamp
+	8,  // 25: scsstore.v1.Workflow.intentions:type_name -> scsstore.v1.Intention
+	14, // 26: scsstore.v1.Workflow.committed_at:type_name -> google.protobuf.Timestamp
+	14, // 27: scsstore.v1.InboxRow.first_at:type_name -> google.protobuf.Timestamp
+	14, // 28: scsstore.v1.InboxRow.last_at:type_name -> google.protobuf.Timestamp
+	14, // 29: scsstore.v1.Event.at:type_name -> google.protobuf.Timestamp
+	0,  // 30: scsstore.v1.Event.state:type_name -> scsstore.v1.WorkflowState
+	1,  // 31: scsstore.v1.Event.status:type_name -> scsstore.v1.WorkflowStatus
+	13, // 32: scsstore.v1.Profile.secrets:type_name -> scsstore.v1.ProfileSecret
+	14, // 33: scsstore.v1.Profile.at:type_name -> google.protobuf.Timestamp
+	34, // [34:34] is the sub-list for method output_type
+	34, // [34:34] is the sub-list for method input_type
+	34, // [34:34] is the sub-list for extension type_name
+	34, // [34:34] is the sub-list for extension extendee
+	0,  // [0:34] is the sub-list for field type_name
 }
 
 func init() { file_scsstore_v1_provisioning_proto_init() }
