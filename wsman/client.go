@@ -32,6 +32,10 @@ type Config struct {
 	// User and Password log in by HTTP digest; User defaults to amt.AdminUser.
 	User     string
 	Password amt.Secret
+	// Realm, if set, is the only one whose challenges are answered: nothing made of
+	// the password goes to a stranger that names another. The error for others is
+	// ErrUnexpectedReply.
+	Realm string
 
 	// RetryMax bounds the repetitions of one call; 0 means 3, negative none.
 	RetryMax int
@@ -148,7 +152,7 @@ func New(c Config) (*Client, error) {
 	c = c.withDefaults()
 	cl := &Client{
 		cfg: c, url: endpoint(c.Address), turn: make(chan struct{}, 1), open: map[*countedConn]struct{}{},
-		login: login{user: c.User, password: c.Password},
+		login: login{user: c.User, password: c.Password, only: c.Realm},
 	}
 	if _, err := io.ReadFull(c.Rand, cl.prefx[:]); err != nil {
 		return nil, fmt.Errorf("drawing message ids: %w", err)

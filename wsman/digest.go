@@ -20,6 +20,7 @@ var errNoDigest = errors.New("the 401 offers no MD5 digest with qop auth")
 type login struct {
 	user     string
 	password amt.Secret
+	only     string // the realm that is answered; "" for any
 
 	realm  string
 	nonce  string // "" before the first challenge
@@ -59,17 +60,17 @@ func (l *login) take(h http.Header) (stale bool, err error) {
 	return false, err
 }
 
-// adopt takes c over if it can be answered: realm and nonce present, MD5 or no
-// algorithm, qop absent or a list that holds auth, and nothing that could not be
-// sent back in a header. AMT sends stale and qop in quotes and, from 14 on, qop
-// "auth,auth-int".
+// adopt takes c over if it can be answered: nonce and realm present, the realm
+// the one that is wanted, MD5 or no algorithm, qop absent or a list that holds
+// auth, and nothing that could not be sent back in a header. AMT sends stale and
+// qop in quotes and, from 14 on, qop "auth,auth-int".
 func (l *login) adopt(c challenge) bool {
 	nonce, ok := c.get("nonce")
 	if !ok || nonce == "" {
 		return false
 	}
 	realm, ok := c.get("realm")
-	if !ok {
+	if !ok || l.only != "" && realm != l.only {
 		return false
 	}
 	for _, p := range c.params {

@@ -244,3 +244,21 @@ func TestNoChallenge(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// TestOnlyRealm wants nothing made of the password to go to a peer that names
+// another realm than the one that is wanted.
+func TestOnlyRealm(t *testing.T) {
+	t.Parallel()
+	d := newDevice(t)
+	stranger := d.client(func(c *Config) { c.Realm = "Digest:00000000000000000000000000000000" })
+	if _, err := stranger.GeneralSettings(t.Context()); !errors.Is(err, ErrUnexpectedReply) {
+		t.Errorf("another realm: got %v", err)
+	}
+	if got := d.calls(); len(got) != 0 {
+		t.Errorf("another realm: the device answered %v", got)
+	}
+	known := d.client(func(c *Config) { c.Realm = testRealm })
+	if _, err := known.GeneralSettings(t.Context()); err != nil {
+		t.Errorf("its own realm: %v", err)
+	}
+}
