@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"math/big"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/amtscs/amtscs/amt"
 	"github.com/amtscs/amtscs/kv"
@@ -122,4 +124,62 @@ func modulus(b *testing.B) *rsa.PublicKey {
 			return k
 		}
 	}
+}
+
+// BenchmarkIssueRatio alternates x509.CreateCertificate with whole issues, both
+// transactions on disk and synced, so that both meet the same machine, and
+// reports the rate beside it: for one device after the other, and for eight at
+// once beside eight raw ones.
+func BenchmarkIssueRatio(b *testing.B) {
+	b.Run("single", func(b *testing.B) { benchmarkRatio(b, 1) })
+	b.Run("eight", func(b *testing.B) { benchmarkRatio(b, 8) })
+}
+
+func benchmarkRatio(b *testing.B, parallel int) {
+	db, err := bolt.Open(filepath.Join(b.TempDir(), "bench.db"), bolt.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = db.Close() })
+	f := newFixtureOn(b, kv.Store(db), Options{})
+	template, err := f.devices.sign(b.Context(), f.carrier, benchmarkOrder(b, f, 1))
+	if err != nil {
+		b.Fatal(err)
+	}
+	var n uint32
+	requests := make(chan DeviceRequest, parallel)
+	issue := func() error {
+		_, err := f.IssueDevice(context.Background(), <-requests)
+		return err
+	}
+	raw := func() error {
+		_, err := x509.CreateCertificate(rand.Reader, template, f.devices.cert, key(0).Public(), f.devices.key)
+		return err
+	}
+	var ours, theirs time.Duration
+	for b.Loop() {
+		for range parallel {
+			n++
+			requests <- DeviceRequest{UUID: amt.UUID{1, 12: byte(n >> 24), 13: byte(n >> 16), 14: byte(n >> 8), 15: byte(n)}, FQDN: fmt.Sprintf("pc%d.example.com", n), PublicKey: modulus(b)}
+		}
+		ours += together(b, parallel, issue)
+		theirs += together(b, parallel, raw)
+	}
+	b.ReportMetric(float64(theirs)/float64(ours), "x-raw")
+	b.ReportMetric(float64(ours.Microseconds())/float64(b.N*parallel), "us/certificate")
+}
+
+// together is how long n calls at once take.
+func together(b *testing.B, n int, f func() error) time.Duration {
+	var work sync.WaitGroup
+	began := time.Now()
+	for range n {
+		work.Go(func() {
+			if err := f(); err != nil {
+				b.Error(err)
+			}
+		})
+	}
+	work.Wait()
+	return time.Since(began)
 }
