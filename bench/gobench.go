@@ -8,42 +8,64 @@ import (
 	"strings"
 )
 
-// ratioUnit is the unit by which a benchmark reports a ratio to its baseline.
-const ratioUnit = "ratio"
+// units are those by which a benchmark reports how it compares with a baseline
+// that it runs itself, and what they mean.
+var units = map[string]string{
+	"ratio": "time beside the baseline's",
+	"x-raw": "rate beside the baseline's",
+}
 
-// packageAims are the aims of the benchmarks that have one, by the beginning of
-// their names.
-var packageAims = []struct {
-	name string
-	aim  aim
+// compared are the benchmarks that do so.
+var compared = []struct{ pkg, pattern string }{
+	{"keystore", "^Benchmark(Import|Generate|Lookup)$"},
+	{"ca", "^BenchmarkIssueRatio$"},
+	{"tlspsk", "^BenchmarkHandshakeRatio$"},
+}
+
+// descriptions say what the benchmarks are, and the aims of those that have one,
+// by the beginning of their names; the first that fits counts.
+var descriptions = []struct {
+	name, what string
+	aim        aim
 }{
-	{"tlspsk.HandshakeRatio", atMost(0.3)},
+	{"keystore.Import", "pairs imported, beside the same rows in bare bbolt", aim{}},
+	{"keystore.Generate", "pairs generated, beside the same rows in bare bbolt", aim{}},
+	{"keystore.Lookup/Get", "pairs looked up, beside bare bbolt", aim{}},
+	{"keystore.Lookup/Secrets", "pairs looked up and unsealed, beside bare bbolt", aim{}},
+	{"ca.IssueRatio/single", "certificates, one after the other, beside x509.CreateCertificate", aim{}},
+	{"ca.IssueRatio/eight", "certificates, eight at once, beside x509.CreateCertificate", aim{}},
+	{"tlspsk.HandshakeRatio/", "TLS-PSK handshake beside crypto/tls with ECDHE, ", atMost(0.3)},
 }
 
 // packages runs the benchmarks that compare with a baseline by themselves.
 func (b *bencher) packages(ctx context.Context) ([]row, error) {
-	args := []string{"test", "-run", "^$", "-bench", "Ratio", "-count", "3"}
-	if b.quick {
-		args = []string{"test", "-run", "^$", "-bench", "Ratio", "-count", "1", "-benchtime", "3x"}
-	}
-	for _, p := range []string{"keystore", "ca", "tlspsk"} {
-		args = append(args, module+"/"+p)
-	}
-	out, err := exec.CommandContext(ctx, "go", args...).CombinedOutput()
-	if err != nil {
-		return nil, fmt.Errorf("go test: %w\n%s", err, out)
-	}
 	var rows []row
-	for _, r := range parseRatios(string(out)) {
-		r := row{what: r.name, figure: median(r.values...), unit: "x", note: fmt.Sprintf("%s, median of %d", r.unit, len(r.values))}
-		for _, a := range packageAims {
-			if strings.HasPrefix(r.what, a.name) {
-				r.aim = a.aim
-			}
+	for _, c := range compared {
+		args := []string{"test", "-run", "^$", "-bench", c.pattern, "-count", "3", "-benchtime", "1s", module + "/" + c.pkg}
+		if b.quick {
+			args = []string{"test", "-run", "^$", "-bench", c.pattern, "-benchtime", "1x", module + "/" + c.pkg}
 		}
-		rows = append(rows, r)
+		out, err := exec.CommandContext(ctx, "go", args...).CombinedOutput()
+		if err != nil {
+			return rows, fmt.Errorf("go test: %w\n%s", err, out)
+		}
+		for _, r := range parseRatios(string(out)) {
+			rows = append(rows, r.row())
+		}
 	}
 	return rows, nil
+}
+
+// row is the table's row of a benchmark.
+func (r *ratios) row() row {
+	out := row{what: r.name, figure: median(r.values...), unit: "x", note: fmt.Sprintf("%s; median of %d", units[r.unit], len(r.values))}
+	for _, d := range descriptions {
+		if rest, ok := strings.CutPrefix(r.name, d.name); ok {
+			out.what, out.aim = d.what+strings.ReplaceAll(rest, "_", " "), d.aim
+			break
+		}
+	}
+	return out
 }
 
 // ratios are the values of one benchmark, run several times.
@@ -53,8 +75,8 @@ type ratios struct {
 	values []float64
 }
 
-// parseRatios finds the metrics whose unit begins with ratioUnit in the output
-// of go test -bench, in its order. A line is
+// parseRatios finds the metrics of units in the output of go test -bench, in its
+// order. A line is
 //
 //	BenchmarkName-8   123   456 ns/op   0.25 ratio
 func parseRatios(out string) []*ratios {
@@ -72,7 +94,7 @@ func parseRatios(out string) []*ratios {
 		}
 		for i := 2; i+1 < len(fields); i += 2 {
 			v, err := strconv.ParseFloat(fields[i], 64)
-			if err != nil || !strings.HasPrefix(fields[i+1], ratioUnit) {
+			if _, ok := units[fields[i+1]]; !ok || err != nil {
 				continue
 			}
 			name := pkg + withoutProcs(strings.TrimPrefix(fields[0], "Benchmark"))
