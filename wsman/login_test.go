@@ -250,6 +250,7 @@ func TestNoChallenge(t *testing.T) {
 func TestOnlyRealm(t *testing.T) {
 	t.Parallel()
 	d := newDevice(t)
+	d.on(classGeneral+".Get", general)
 	stranger := d.client(func(c *Config) { c.Realm = "Digest:00000000000000000000000000000000" })
 	if _, err := stranger.GeneralSettings(t.Context()); !errors.Is(err, ErrUnexpectedReply) {
 		t.Errorf("another realm: got %v", err)
