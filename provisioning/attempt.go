@@ -131,11 +131,16 @@ var errNotWorthIt = errors.New("the attempt is not worth a dial any more")
 // authenticate has the device prove pair and UUID, then claims the pair for it
 // and hands the session to the workflow. Before step 1 nothing of pair, device or
 // address changes.
-func (e *Engine) authenticate(ctx context.Context, key attemptKey, a attempt) error {
+func (e *Engine) authenticate(ctx context.Context, key attemptKey, a attempt) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = e.panicked(key.uuid, v)
+		}
+	}()
 	var secrets keystore.Secrets
 	var dev *pb.Device
 	fresh := true // the pair is new to the device
-	err := e.cfg.Store.View(ctx, func(r kv.Reader) error {
+	err = e.cfg.Store.View(ctx, func(r kv.Reader) error {
 		m := &hello.Message{Version: hello.PSK, UUID: key.uuid, PID: key.pid}
 		v, err := e.judge(r, arrival{peer: a.peer, msg: m})
 		switch {
@@ -165,7 +170,7 @@ func (e *Engine) authenticate(ctx context.Context, key attemptKey, a attempt) er
 	addr := netip.AddrPortFrom(key.peer, e.cfg.DevicePort)
 	s, err := e.enter(ctx, visit{
 		addr: addr, dial: e.pskDialer(addr, amt.Pair{PID: key.pid, PPS: secrets.PPS}),
-		pid: key.pid, candidates: list, uuid: key.uuid,
+		pid: key.pid, candidates: list, uuid: key.uuid, proven: true, turn: e.soft.refusals(key.uuid),
 	})
 	if err != nil {
 		return err
@@ -198,6 +203,9 @@ func (e *Engine) attemptFailed(key attemptKey, f *failure) time.Time {
 	if en, ok := e.soft.attempts.get(key); ok {
 		en.value.tries++
 		en.value.lastDial = now
+		if f.reason == LoginFailed {
+			en.value.refused++
+		}
 		en.spoiled = true
 		tries = en.value.tries
 	}

@@ -46,14 +46,16 @@ func (r *run) enterSetup(ctx context.Context) (*session, error) {
 			return s, nil
 		}
 	}
-	if len(others) == 0 || ctx.Err() != nil {
+	if len(others) == 0 || ctx.Err() != nil || loginRefused(err) {
 		return nil, err
 	}
-	return r.race(ctx, others)
+	return r.race(ctx, others, err)
 }
 
-// race tries many addresses at once and returns the first session; the others end.
-func (r *run) race(ctx context.Context, addrs []netip.AddrPort) (*session, error) {
+// race tries many addresses at once and returns the first session; the others
+// end, as they do when the device refuses every password at one of them. before is
+// the error of what was tried already.
+func (r *run) race(ctx context.Context, addrs []netip.AddrPort, before error) (*session, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	type outcome struct {
 		s   *session
@@ -62,17 +64,23 @@ func (r *run) race(ctx context.Context, addrs []netip.AddrPort) (*session, error
 	outcomes := make(chan outcome)
 	for _, addr := range addrs {
 		go func() {
-			s, err := r.enterPSK(ctx, addr)
+			s, err := r.enterGuarded(ctx, addr)
 			outcomes <- outcome{s, err}
 		}()
 	}
 	var won *session
-	var last error
+	var refused error
+	last := before
 	for range addrs {
 		o := <-outcomes
 		switch {
 		case o.err != nil:
-			last = o.err
+		case loginRefused(o.err):
+			refused = o.err
+			cancel()
+			if classify(o.err).reason != InternalFault { // that tells nothing of the device
+				last = o.err
+			}
 		case won != nil:
 			o.s.close()
 		default:
@@ -81,13 +89,26 @@ func (r *run) race(ctx context.Context, addrs []netip.AddrPort) (*session, error
 		}
 	}
 	cancel()
-	if won != nil {
+	switch {
+	case won != nil:
 		return won, nil
 	}
+	case refused != nil:
+		return nil, refused
 	return nil, last
 }
 
 // enterPSK tries the device's pairs at one address.
+// enterGuarded is enterPSK in a goroutine of its own, whose panic fails it alone.
+func (r *run) enterGuarded(ctx context.Context, addr netip.AddrPort) (s *session, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			s, err = nil, r.e.panicked(r.uuid, v)
+		}
+	}()
+	return r.enterPSK(ctx, addr)
+}
+
 func (r *run) enterPSK(ctx context.Context, addr netip.AddrPort) (*session, error) {
 	var last error
 	for _, pid := range r.pids() {
@@ -106,7 +127,7 @@ func (r *run) enterPSK(ctx context.Context, addr netip.AddrPort) (*session, erro
 		}
 		s, err := r.e.enter(ctx, visit{
 			addr: addr, dial: r.e.pskDialer(addr, amt.Pair{PID: pid, PPS: secrets.PPS}),
-			pid: pid, candidates: list, uuid: r.uuid,
+			pid: pid, candidates: list, uuid: r.uuid, proven: true, turn: int(r.wf.GetRefusedLogins()), logins: r.logins,
 		})
 		if err == nil && s.setup.State != amt.InSetup {
 			s.close()

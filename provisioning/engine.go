@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -93,12 +94,14 @@ func (e *Engine) Run(ctx context.Context) error {
 	loops.Go(func() { e.keys.fill(ctx) })
 	loops.Go(func() { e.housekeeping(ctx) })
 	loops.Go(func() {
-		dispatch(ctx, e.dials, e.cfg.Now, e.cfg.Limits.AttemptWorkers, &workers, func(key attemptKey) time.Time {
+		dispatch(ctx, e.dials, e.cfg.Now, e.cfg.Limits.AttemptWorkers, &workers, func(key attemptKey) (next time.Time) {
+			defer e.rescue(key.uuid, &next)
 			return e.tryAttempt(ctx, work, key)
 		})
 	})
 	loops.Go(func() {
-		dispatch(ctx, e.queue, e.cfg.Now, e.cfg.Limits.Workers, &workers, func(uuid amt.UUID) time.Time {
+		dispatch(ctx, e.queue, e.cfg.Now, e.cfg.Limits.Workers, &workers, func(uuid amt.UUID) (next time.Time) {
+			defer e.rescue(uuid, &next)
 			return e.work(ctx, work, uuid)
 		})
 	})
@@ -121,6 +124,21 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 	e.handed.closeAll()
 	return failed
+}
+
+// rescue is deferred around the work on a key: a panic that nothing else caught
+// costs that work alone, which is due again after the longest wait.
+func (e *Engine) rescue(uuid amt.UUID, next *time.Time) {
+	if v := recover(); v != nil {
+		_ = e.panicked(uuid, v)
+		*next = e.cfg.Now().Add(e.cfg.Timing.RetryMax)
+	}
+}
+
+// panicked logs a panic where it is caught and returns the failure that it is.
+func (e *Engine) panicked(uuid amt.UUID, v any) error {
+	e.log.Error("panic", "uuid", uuid.String(), "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
+	return because(InternalFault, errors.New("panic: see the log"))
 }
 
 // dispatch hands due keys to do, n at a time, until ctx is done. What do returns

@@ -23,7 +23,9 @@ type failure struct {
 	// after, if not zero, is how long to wait instead of the usual back-off; such
 	// waiting has no bound either.
 	after time.Duration
-	err   error
+	// proven says that the peer that gave rise to it proved to be the device.
+	proven bool
+	err    error
 }
 
 // Error is the text of what happened; the reason is told apart from it.
@@ -60,7 +62,9 @@ func refused(reason Reason, err error) error {
 func classify(err error) *failure {
 	var f *failure
 	if errors.As(err, &f) {
-		return &failure{reason: f.reason, retry: f.retry, silent: f.silent, after: f.after, err: err}
+		same := *f
+		same.err = err
+		return &same
 	}
 	switch {
 	case errors.Is(err, wsman.ErrUnauthorized):

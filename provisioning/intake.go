@@ -123,7 +123,7 @@ type verdict struct {
 	reason Reason // for the inbox; empty: it is worth an attempt
 	detail string
 	known  bool  // a workflow of the device is open: nothing is dialled
-	wake   bool  // and waits: the hello wakes it
+	wake   bool  // and waits for the device: the hello wakes it
 	fault  error // the store has no answer about it: it is passed over
 }
 
@@ -203,7 +203,7 @@ func (e *Engine) note(hellos []arrival, verdicts []verdict) (*changes, []amt.UUI
 			e.soft.noteAttempt(ch, h, now)
 			e.cfg.Observe.Hello("known")
 			uuid := h.msg.UUID
-			if v.wake && !now.Before(e.soft.wakes[uuid].Add(e.cfg.Timing.HelloWakeEvery)) {
+			if v.wake && !within(e.soft.wakes[uuid], now, e.cfg.Timing.HelloWakeEvery) {
 				e.soft.wakes[uuid] = now
 				wakes = append(wakes, uuid)
 			}
@@ -281,6 +281,13 @@ type facts struct {
 	reason      Reason
 }
 
+// awaited are the reasons that wait for the device itself, which its hello ends.
+// Anyone can say that hello: whatever else a workflow waits for, it does not wake.
+var awaited = map[Reason]bool{
+	NoAnswer: true, DialFailed: true, CommitUnproven: true, DeviceCertificateWrong: true,
+	KeyMismatch: true, PIDUnknownToDevice: true, NoPSK: true, TLSFailed: true, UUIDMismatch: true, NotInSetup: true,
+}
+
 // judgeKnown is the rule for a hello with the UUID of a device in the store; the
 // same rule is applied again when the device has proved itself.
 func judgeKnown(d facts, key keystore.Key, pid amt.PID) verdict {
@@ -294,7 +301,7 @@ func judgeKnown(d facts, key keystore.Key, pid amt.PID) verdict {
 	case d.status == Cancelled && d.reason != Superseded && !d.operational:
 		return verdict{reason: SetupCancelled}
 	case own && d.status.open():
-		return verdict{known: true, wake: d.status == Waiting}
+		return verdict{known: true, wake: d.status == Waiting && awaited[d.reason]}
 	case !own && (d.status == Running || d.status == Paused):
 		return verdict{known: true}
 	}

@@ -134,7 +134,8 @@ func (e *Engine) Retry(ctx context.Context, act Act, uuid amt.UUID) (Device, err
 			w.State = pb.WorkflowState(Authenticated)
 		}
 		w.Status, w.Reason, w.Detail, w.FailedStep = pb.WorkflowStatus(Running), "", "", ""
-		w.Tries, w.Rewinds, w.NextTryAt, w.EndedAt, w.Since = 0, 0, nil, nil, stamp(ed.now)
+		tryAnew(w)
+		w.Rewinds, w.NextTryAt, w.EndedAt, w.Since = 0, nil, nil, stamp(ed.now)
 		w.Who, w.Why = act.Who, act.Why
 		ed.tell(StatusChanged, "retried by an operator").Reason = string(ByOperator)
 		return nil

@@ -174,6 +174,13 @@ type visit struct {
 	pid        amt.PID
 	candidates []candidate
 	uuid       amt.UUID
+	// proven says that the transport proves the peer to be the device: by the pair
+	// or by the certificate.
+	proven bool
+	// turn is how often the device refused all that was tried; see inTurn.
+	turn int
+	// logins is what may still be refused; nil: Limits.Logins.
+	logins *logins
 }
 
 // enter dials, logs in with the first password that the device takes, and makes
@@ -184,16 +191,23 @@ func (e *Engine) enter(ctx context.Context, v visit) (*session, error) {
 		return nil, err
 	}
 	first := conn
-	for i, c := range v.candidates {
-		if i >= e.cfg.Limits.Logins {
+	if v.logins == nil {
+		v.logins = newLogins(e.cfg.Limits.Logins)
+	}
+	tried := 0
+	for _, c := range inTurn(v.candidates, v.turn, e.cfg.Limits.Logins) {
+		if !v.logins.take() {
 			break
 		}
+		tried++
 		s, err := e.tryLogin(ctx, v, c, first)
 		first = nil
 		switch {
 		case err == nil:
+			v.logins.taken()
 			return s, nil
 		case !errors.Is(err, wsman.ErrUnauthorized):
+			v.logins.giveBack()
 			return nil, err
 		}
 		e.log.Info("login refused", "uuid", v.uuid.String(), "addr", v.addr, "candidate", c.name)
@@ -201,8 +215,8 @@ func (e *Engine) enter(ctx context.Context, v visit) (*session, error) {
 	if first != nil {
 		_ = first.Close()
 	}
-	return nil, because(LoginFailed, fmt.Errorf("%v refuses %d of %d passwords that it may have",
-		v.addr, min(len(v.candidates), e.cfg.Limits.Logins), len(v.candidates)))
+	return nil, &failure{reason: LoginFailed, proven: v.proven, err: fmt.Errorf("%v refuses %d of %d passwords that it may have",
+		v.addr, tried, len(v.candidates))}
 }
 
 // tryLogin makes a client on first, if not nil, and asks what every set-up asks.

@@ -35,6 +35,7 @@ type attempt struct {
 	peer     netip.AddrPort
 	tries    int       // dials since the latest hello that failed
 	lastDial time.Time // when the latest dial ended
+	refused  int       // dials at which every password that was tried was refused
 }
 
 // rowKey is the identity of an inbox row.
@@ -158,6 +159,20 @@ func (s *softState) remember(key attemptKey) {
 		s.byUUID[key.uuid] = m
 	}
 	m[key] = struct{}{}
+}
+
+// refusals counts how often the PC with the UUID refused every password that was
+// tried, wherever its hellos came from.
+func (s *softState) refusals(uuid amt.UUID) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := 0
+	for key := range s.byUUID[uuid] {
+		if en, ok := s.attempts.get(key); ok {
+			n += en.value.refused
+		}
+	}
+	return n
 }
 
 func (s *softState) forget(key attemptKey) {

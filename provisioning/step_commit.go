@@ -92,10 +92,12 @@ func (r *run) findOperational(ctx context.Context) (*session, error) {
 		if err == nil {
 			return s, nil
 		}
-		if _, back := errors.AsType[*rewind](err); back {
+		if _, back := errors.AsType[*rewind](err); back || loginRefused(err) {
 			return nil, err
 		}
-		last = err
+		if classify(last).reason != LoginFailed { // in clear the peer may be another
+			last = err
+		}
 	}
 	f := classify(last)
 	switch {
@@ -176,7 +178,11 @@ func (r *run) enterOperational(ctx context.Context, p *profile.Profile, addr net
 	if err != nil {
 		return nil, because(StoreFailed, err)
 	}
-	s, err := r.e.enter(ctx, visit{addr: addr, dial: dial, candidates: list, uuid: r.uuid})
+	v := visit{addr: addr, dial: dial, candidates: list, uuid: r.uuid, turn: int(r.wf.GetRefusedLogins())}
+	if p.TLS.Mode != profile.NoTLS {
+		v.proven, v.logins = true, r.logins
+	}
+	s, err := r.e.enter(ctx, v)
 	inSetup := errors.Is(err, errNoCertificateTLS) || p.TLS.Mode == profile.NoTLS && err != nil
 	if inSetup {
 		return nil, r.stillInSetup(ctx, netip.AddrPortFrom(addr.Addr(), r.e.cfg.DevicePort), err)
@@ -202,6 +208,9 @@ func (r *run) stillInSetup(ctx context.Context, addr netip.AddrPort, cause error
 	}
 	s.close()
 	if at := instant(r.wf.GetCommittedAt()); !at.IsZero() && r.e.cfg.Now().Sub(at) < r.e.cfg.Timing.CommitGrace {
+	if loginRefused(err) {
+		return err
+	}
 		return &failure{reason: CommitUnproven, retry: true, silent: true, err: cause}
 	}
 	if err := r.met(ctx, s); err != nil {

@@ -158,6 +158,9 @@ func (r *run) again(ctx context.Context, err error) error {
 	r.log.Info("opening the session again", "step", r.stepName(), "err", err)
 	r.sess.close()
 	r.sess, r.relogin = nil, true
+	if errors.Is(err, wsman.ErrUnauthorized) {
+		r.logins.refused()
+	}
 	return nil
 }
 
@@ -176,7 +179,8 @@ func (r *run) complete(ctx context.Context, s step, change func(*edit) error) er
 			return err
 		}
 		w := ed.w
-		w.Step, w.Tries, w.FailedStep = uint32(s.number), 0, ""
+		w.Step, w.FailedStep = uint32(s.number), ""
+		tryAnew(w)
 		if Status(w.GetStatus()).due() {
 			resumed := Status(w.GetStatus()) == Waiting
 			w.Reason, w.Detail, w.NextTryAt = "", "", nil

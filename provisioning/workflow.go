@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime/debug"
 	"time"
 
 	"github.com/amtscs/amtscs/amt"
@@ -30,7 +29,8 @@ type run struct {
 	// step leaves nothing in the store.
 	at int
 
-	sess *session
+	sess   *session
+	logins *logins // of all that this run tries
 	// resumed says that the session was opened by this run, so that the device's
 	// state may differ from the record's.
 	resumed bool
@@ -81,8 +81,7 @@ func (e *Engine) work(stop, ctx context.Context, uuid amt.UUID) (next time.Time)
 	defer func() { r.sess.close() }()
 	defer func() {
 		if v := recover(); v != nil {
-			r.log.Error("panic in a step", "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
-			next = r.finish(ctx, because(InternalFault, errors.New("panic in a step: see the log")))
+			next = r.finish(ctx, e.panicked(uuid, v))
 		}
 	}()
 	r.sess, r.stop = e.handed.take(uuid), stop
@@ -104,7 +103,7 @@ func (e *Engine) takeUp(ctx context.Context, uuid amt.UUID) (*run, error) {
 			return err
 		}
 		w.Epoch++
-		r = &run{e: e, uuid: uuid, epoch: w.GetEpoch(), wf: w, dev: d, at: int(w.GetStep())}
+		r = &run{e: e, uuid: uuid, epoch: w.GetEpoch(), wf: w, dev: d, at: int(w.GetStep()), logins: newLogins(e.cfg.Limits.Logins)}
 		return workflows.Put(tx, workflowKey(uuid, w.GetNumber()), w)
 	})
 	if err != nil || r == nil {
@@ -241,24 +240,31 @@ func (r *run) sort(err error) *failure {
 }
 
 // putDown turns a failure into Waiting or Failed and returns the time of the next
-// try. An event is told only when that changes what is known.
+// try. Waiting for a device that is silent, or for a person, is not charged to the
+// tries that have a bound. An event is told only when that changes what is known.
 func (r *run) putDown(ed *edit, f *failure, step string) time.Time {
 	t := r.e.cfg.Timing
 	w := ed.w
 	before := [3]string{Status(w.GetStatus()).String(), w.GetReason(), w.GetFailedStep()}
 	w.Tries++
 	w.Reason, w.Detail, w.FailedStep, w.NextTryAt = string(f.reason), f.Error(), step, nil
-	bound := t.Tries
-	wait := r.e.backoff(int(w.GetTries()))
+	wait, spent := r.e.backoff(int(w.GetTries())), false
 	switch {
 	case f.after != 0:
-		bound, wait = 0, f.after
-	case f.silent:
-		bound = 0
+	if f.reason == LoginFailed {
+		w.RefusedLogins++
+	}
+		wait = f.after
+	case !f.silent:
+		if w.GetBoundedReason() != w.GetReason() {
+			w.BoundedTries, w.BoundedReason = 0, w.GetReason()
+		}
+		w.BoundedTries++
+		wait, spent = r.e.backoff(int(w.GetBoundedTries())), int(w.GetBoundedTries()) >= t.Tries
 	}
 	status := Waiting
 	var next time.Time
-	if f.retry && (bound == 0 || int(w.GetTries()) < bound) {
+	if f.retry && !spent {
 		next = ed.now.Add(wait)
 		w.NextTryAt = stamp(next)
 	} else {
@@ -278,6 +284,11 @@ func (r *run) storeResults(ctx context.Context) {
 	if len(r.results) == 0 {
 		return
 	}
+// tryAnew forgets the tries of a step that is done or is begun again.
+func tryAnew(w *pb.Workflow) {
+	w.Tries, w.BoundedTries, w.BoundedReason = 0, 0, ""
+}
+
 	if err := r.update(ctx, false, func(*edit) error { return nil }); err != nil && !errors.Is(err, errHeld) {
 		r.log.Warn("storing results at a stop", "err", err)
 	}
