@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -137,20 +139,34 @@ func cmdReady(ts *testscript.TestScript, neg bool, args []string) {
 
 // waitfor PATTERN PROGRAM ARG... runs a program again and again until its output
 // matches, and leaves that output to stdout. ! waits until it no longer does.
+// In place of a program, metrics stands for the server's metrics.
 func cmdWaitFor(ts *testscript.TestScript, neg bool, args []string) {
 	usageOf(ts, len(args) < 2, "[!] waitfor PATTERN PROGRAM ARG...")
 	pattern, err := regexp.Compile("(?m)" + args[0])
 	ts.Check(err)
 	for end := time.Now().Add(patience); ; time.Sleep(200 * time.Millisecond) {
-		out, err := background(ts, args[1], args[2:]...).CombinedOutput()
+		out, err := outputOf(ts, args[1], args[2:])
 		if err == nil && pattern.Match(out) != neg {
-			break
+			_, err = ts.Stdout().Write(out)
+			ts.Check(err)
+			return
 		}
 		if time.Now().After(end) {
 			ts.Fatalf("%s: waited in vain for %q (%v):\n%s", strings.Join(args[1:], " "), args[0], err, out)
 		}
 	}
-	ts.Check(ts.Exec(args[1], args[2:]...))
+}
+
+func outputOf(ts *testscript.TestScript, program string, args []string) ([]byte, error) {
+	if program != "metrics" {
+		return background(ts, program, args...).Output()
+	}
+	resp, err := http.Get("http://" + ts.Getenv("METRICS") + "/metrics")
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	return io.ReadAll(resp.Body)
 }
 
 // background is a command with the script's environment, whose output does not

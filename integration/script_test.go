@@ -18,6 +18,10 @@ import (
 // commands they have those of script_commands_test.go.
 func TestScripts(t *testing.T) {
 	t.Parallel()
+	repo, err := filepath.Abs("..")
+	if err != nil {
+		t.Fatal(err)
+	}
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(env *testscript.Env) error {
@@ -26,7 +30,7 @@ func TestScripts(t *testing.T) {
 			env.Defer(func() { s.end(env.T()) })
 			for k, v := range map[string]string{
 				"PATH": bin + string(filepath.ListSeparator) + env.Getenv("PATH"),
-				"TZ":   "UTC", "HOME": env.WorkDir, "SCSCTL_CONTEXT": filepath.Join(env.WorkDir, "admin.yaml"),
+				"REPO": repo, "TZ": "UTC", "HOME": env.WorkDir, "SCSCTL_CONTEXT": filepath.Join(env.WorkDir, "admin.yaml"),
 			} {
 				env.Setenv(k, v)
 			}

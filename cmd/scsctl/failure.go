@@ -135,7 +135,7 @@ func exitOf(c codes.Code) int {
 func violations(d *errdetails.BadRequest) (first string, more []string) {
 	for _, v := range d.GetFieldViolations() {
 		text := v.GetField() + ": " + v.GetDescription()
-		if strings.HasPrefix(v.GetField(), "document.") {
+		if f := v.GetField(); f == "document" || strings.HasPrefix(f, "document.") {
 			text = v.GetDescription()
 		}
 		more = append(more, text)
