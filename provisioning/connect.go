@@ -74,10 +74,10 @@ func (r *run) race(ctx context.Context, addrs []netip.AddrPort, before error) (*
 	for range addrs {
 		o := <-outcomes
 		switch {
-		case o.err != nil:
 		case loginRefused(o.err):
 			refused = o.err
 			cancel()
+		case o.err != nil:
 			if classify(o.err).reason != InternalFault { // that tells nothing of the device
 				last = o.err
 			}
@@ -92,13 +92,12 @@ func (r *run) race(ctx context.Context, addrs []netip.AddrPort, before error) (*
 	switch {
 	case won != nil:
 		return won, nil
-	}
 	case refused != nil:
 		return nil, refused
+	}
 	return nil, last
 }
 
-// enterPSK tries the device's pairs at one address.
 // enterGuarded is enterPSK in a goroutine of its own, whose panic fails it alone.
 func (r *run) enterGuarded(ctx context.Context, addr netip.AddrPort) (s *session, err error) {
 	defer func() {
@@ -109,6 +108,7 @@ func (r *run) enterGuarded(ctx context.Context, addr netip.AddrPort) (s *session
 	return r.enterPSK(ctx, addr)
 }
 
+// enterPSK tries the device's pairs at one address.
 func (r *run) enterPSK(ctx context.Context, addr netip.AddrPort) (*session, error) {
 	var last error
 	for _, pid := range r.pids() {

@@ -203,14 +203,14 @@ func (r *run) enterOperational(ctx context.Context, p *profile.Profile, addr net
 // workflow goes back and reads its state.
 func (r *run) stillInSetup(ctx context.Context, addr netip.AddrPort, cause error) error {
 	s, err := r.enterPSK(ctx, addr)
+	if loginRefused(err) {
+		return err
+	}
 	if err != nil {
 		return cause
 	}
 	s.close()
 	if at := instant(r.wf.GetCommittedAt()); !at.IsZero() && r.e.cfg.Now().Sub(at) < r.e.cfg.Timing.CommitGrace {
-	if loginRefused(err) {
-		return err
-	}
 		return &failure{reason: CommitUnproven, retry: true, silent: true, err: cause}
 	}
 	if err := r.met(ctx, s); err != nil {

@@ -155,12 +155,12 @@ func (r *run) again(ctx context.Context, err error) error {
 	if !lost || r.relogin || r.sess == nil || ctx.Err() != nil {
 		return err
 	}
-	r.log.Info("opening the session again", "step", r.stepName(), "err", err)
-	r.sess.close()
-	r.sess, r.relogin = nil, true
 	if errors.Is(err, wsman.ErrUnauthorized) {
 		r.logins.refused()
 	}
+	r.log.Info("opening the session again", "step", r.stepName(), "err", err)
+	r.sess.close()
+	r.sess, r.relogin = nil, true
 	return nil
 }
 

@@ -247,13 +247,13 @@ func (r *run) putDown(ed *edit, f *failure, step string) time.Time {
 	w := ed.w
 	before := [3]string{Status(w.GetStatus()).String(), w.GetReason(), w.GetFailedStep()}
 	w.Tries++
+	if f.reason == LoginFailed {
+		w.RefusedLogins++
+	}
 	w.Reason, w.Detail, w.FailedStep, w.NextTryAt = string(f.reason), f.Error(), step, nil
 	wait, spent := r.e.backoff(int(w.GetTries())), false
 	switch {
 	case f.after != 0:
-	if f.reason == LoginFailed {
-		w.RefusedLogins++
-	}
 		wait = f.after
 	case !f.silent:
 		if w.GetBoundedReason() != w.GetReason() {
@@ -279,16 +279,16 @@ func (r *run) putDown(ed *edit, f *failure, step string) time.Time {
 	return next
 }
 
-// storeResults keeps what calls returned when a run ends without more.
-func (r *run) storeResults(ctx context.Context) {
-	if len(r.results) == 0 {
-		return
-	}
 // tryAnew forgets the tries of a step that is done or is begun again.
 func tryAnew(w *pb.Workflow) {
 	w.Tries, w.BoundedTries, w.BoundedReason = 0, 0, ""
 }
 
+// storeResults keeps what calls returned when a run ends without more.
+func (r *run) storeResults(ctx context.Context) {
+	if len(r.results) == 0 {
+		return
+	}
 	if err := r.update(ctx, false, func(*edit) error { return nil }); err != nil && !errors.Is(err, errHeld) {
 		r.log.Warn("storing results at a stop", "err", err)
 	}
