@@ -57,11 +57,14 @@ type bencher struct {
 	notes io.Writer // progress
 }
 
-// measurements in the order in which they run.
-var measurements = []struct {
+// measurement is one of those that -run names.
+type measurement struct {
 	name string
 	do   func(*bencher, context.Context) ([]row, error)
-}{
+}
+
+// measurements in the order in which they run.
+var measurements = []measurement{
 	{"packages", (*bencher).packages},
 	{"intake", (*bencher).intake},
 	{"device", (*bencher).device},
@@ -129,12 +132,7 @@ func (b *bencher) all(ctx context.Context, only string) (err error) {
 		names = strings.Split(only, ",")
 	}
 	for _, n := range names {
-		if !slices.ContainsFunc(measurements, func(m struct {
-			name string
-			do   func(*bencher, context.Context) ([]row, error)
-		}) bool {
-			return m.name == n
-		}) {
+		if !slices.ContainsFunc(measurements, func(m measurement) bool { return m.name == n }) {
 			return fmt.Errorf("-run %s: there is no such measurement", n)
 		}
 	}
