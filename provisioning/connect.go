@@ -11,6 +11,7 @@ import (
 	"github.com/amtscs/amtscs/amt"
 	"github.com/amtscs/amtscs/keystore"
 	"github.com/amtscs/amtscs/kv"
+	"github.com/amtscs/amtscs/profile"
 	pb "github.com/amtscs/amtscs/proto/scsstore/v1"
 	"github.com/amtscs/amtscs/wsman"
 )
@@ -23,7 +24,7 @@ func (r *run) client(ctx context.Context) (*wsman.Client, error) {
 	}
 	s, err := r.enterSetup(ctx)
 	if err != nil {
-		return nil, err
+		return nil, r.orCommitted(ctx, err)
 	}
 	r.sess, r.resumed, r.seen = s, true, nil
 	if err := r.met(ctx, s); err != nil {
@@ -192,12 +193,13 @@ func (r *run) met(ctx context.Context, s *session) error {
 
 // readBack compares what is recorded with what the device has, when the session
 // was opened anew: somebody may have reset it. Its certificate tells, before it
-// has one its key; without TLS there is neither, and the settings are gone
-// through again.
+// has one its key, whatever step the workflow is at: a retry begins early with
+// all that is recorded. Without TLS only the administrator's password tells;
+// before the device has that, the settings are gone through again.
 func (r *run) readBack(ctx context.Context, s *session) error {
 	lost := &rewind{to: 1, anew: true, why: "the device lost what it was given: it was reset"}
 	switch {
-	case r.at >= stepCertificate && r.wf.GetCertificateHandle() != "":
+	case r.wf.GetCertificateHandle() != "":
 		certs, err := s.client.Certificates(ctx)
 		if err != nil {
 			return fmt.Errorf("reading certificates back: %w", err)
@@ -208,7 +210,7 @@ func (r *run) readBack(ctx context.Context, s *session) error {
 		if !kept {
 			return lost
 		}
-	case r.at >= stepKey && r.wf.GetKeyHandle() != "":
+	case r.wf.GetKeyHandle() != "":
 		k, err := r.keptKey(ctx, s.client)
 		if err != nil {
 			return err
@@ -217,9 +219,31 @@ func (r *run) readBack(ctx context.Context, s *session) error {
 			return lost
 		}
 	case r.at > stepCertificate+1:
-		return &rewind{to: 1, anew: true, why: "the session was opened again, and there is no certificate to know the device by"}
+		if known, err := r.knownByPassword(ctx, s); err != nil || known {
+			return err
+		}
+		if r.reopened { // it goes on so: not without a wait
+			return silence(errors.New("the session was opened again, and there is no certificate to know the device by"))
+		}
+		r.reopened = true
+		return &rewind{to: 1, anew: true, free: true, why: "the session was opened again, and there is no certificate to know the device by"}
 	}
 	return nil
+}
+
+// knownByPassword reports whether the device was logged in to with the
+// administrator's password that this workflow drew: one that was reset has
+// another. A fixed one may have been there before.
+func (r *run) knownByPassword(ctx context.Context, s *session) (bool, error) {
+	p, err := r.givenProfile(ctx)
+	if err != nil || p.Admin.Policy != profile.RandomPassword {
+		return false, err
+	}
+	_, drawn, err := r.storedPassword(r.wf.GetAdminPassword())
+	if err != nil {
+		return false, because(StoreFailed, err)
+	}
+	return !drawn.IsZero() && drawn.Equal(s.login.secret), nil
 }
 
 // storedPassword opens the password with a number, empty when the record has it

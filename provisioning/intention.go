@@ -110,6 +110,16 @@ func settle(w *pb.Workflow, step uint32, name string, state pb.IntentionState, o
 	}
 }
 
+// sent reports whether a call may have taken effect, seen or unseen.
+func sent(w *pb.Workflow, step uint32, name string) bool {
+	for _, in := range w.GetIntentions() {
+		if in.GetStep() == step && in.GetCall() == name && in.GetState() != intentionRefused {
+			return true
+		}
+	}
+	return false
+}
+
 // intended reports whether the call was ever intended at this step with one of
 // the states.
 func (r *run) intended(name string, states ...pb.IntentionState) bool {
@@ -127,11 +137,12 @@ func (r *run) intended(name string, states ...pb.IntentionState) bool {
 }
 
 // doubtful reports whether the call may have taken effect unseen: a crash or a
-// lost answer came between it and its result.
+// lost answer came between it and its result. A result that is not stored yet
+// stands for the intention that is pending; an earlier call that was lost stays so.
 func (r *run) doubtful(name string) bool {
-	for _, res := range r.results {
-		if res.call == name && res.state == intentionLost {
-			return true
+	for _, res := range r.results { // each intention stores those before it
+		if res.call == name && res.step == uint32(r.number()) {
+			return res.state == intentionLost || r.intended(name, intentionLost)
 		}
 	}
 	return r.intended(name, intentionPending, intentionLost)

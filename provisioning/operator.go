@@ -129,9 +129,13 @@ func (e *Engine) Retry(ctx context.Context, act Act, uuid amt.UUID) (Device, err
 		if w == nil || status == Running || status == Done || superseded {
 			return fmt.Errorf("there is nothing to retry in status %v: %w", status, ErrState)
 		}
+		fenceOff(w)
 		if State(w.GetState()) < CommitSent && !commitUnknown(w) {
 			w.Step = 1 // profile and name are chosen anew; what is done is found done
 			w.State = pb.WorkflowState(Authenticated)
+			if w.GetKeyHandle() == "" && w.GetCertificateHandle() == "" {
+				beginAnew(ed.d, w) // nothing would tell that the device was reset
+			}
 		}
 		w.Status, w.Reason, w.Detail, w.FailedStep = pb.WorkflowStatus(Running), "", "", ""
 		tryAnew(w)
@@ -148,6 +152,17 @@ func (e *Engine) Retry(ctx context.Context, act Act, uuid amt.UUID) (Device, err
 	}
 	e.queue.at(uuid, e.cfg.Now())
 	return dev, nil
+}
+
+// fenceOff keeps a worker that is still at a call from writing the workflow: its
+// call counts as lost.
+func fenceOff(w *pb.Workflow) {
+	w.Epoch++
+	for _, in := range w.GetIntentions() {
+		if in.GetState() == intentionPending {
+			in.State, in.Outcome = intentionLost, "an operator retried meanwhile"
+		}
+	}
 }
 
 // commitUnknown reports whether CommitChanges may have taken effect: only step 16

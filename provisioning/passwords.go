@@ -67,15 +67,16 @@ func (e *Engine) storePassword(d *pb.Device, account string, role pb.PasswordRol
 	}
 	d.LastPassword = number
 	d.Passwords = append(d.Passwords, &pb.Password{
-		Account: account, Role: role, Number: number, Sealed: sealed, At: stamp(now),
+		Account: account, Role: role, Number: number, Sealed: sealed, At: stamp(now), Workflow: d.GetWorkflow(),
 	})
 	return nil
 }
 
-// makePrevious lets p take the place of the previous version.
+// makePrevious lets p take the place of the previous version. One in doubt stays
+// so until another is proven.
 func makePrevious(d *pb.Device, p *pb.Password) {
 	dropPassword(d, p.GetAccount(), previous)
-	p.Role, p.Doubtful = previous, false
+	p.Role = previous
 }
 
 func dropPassword(d *pb.Device, account string, role pb.PasswordRole) {
@@ -93,13 +94,27 @@ func promote(d *pb.Device, account string) {
 	if old := password(d, account, current); old != nil {
 		makePrevious(d, old)
 	}
-	p.Role, p.Doubtful = current, false
+	p.Role = current
+	for _, p := range d.GetPasswords() {
+		if p.GetAccount() == account {
+			p.Doubtful = false
+		}
+	}
 }
 
 // doubt marks both versions of an account: one of them is in use.
 func doubt(d *pb.Device, account string) {
 	for _, p := range d.GetPasswords() {
 		if p.GetAccount() == account && p.GetRole() != previous {
+			p.Doubtful = true
+		}
+	}
+}
+
+// doubtAll marks the previous version too: the device may have been reset.
+func doubtAll(d *pb.Device, account string) {
+	for _, p := range d.GetPasswords() {
+		if p.GetAccount() == account {
 			p.Doubtful = true
 		}
 	}

@@ -20,6 +20,7 @@ const (
 	stepClean       = 4
 	stepKey         = 5
 	stepCertificate = 8
+	stepMEBx        = 11
 	stepPair        = 12
 	stepCommit      = 15
 
@@ -336,7 +337,9 @@ func (r *run) issue(ctx context.Context) (func(*edit) error, error) {
 		return nil, because(CertificateMismatch, err)
 	}
 	return func(ed *edit) error {
-		ed.w.Certificate = cert.Raw
+		if !bytes.Equal(ed.w.GetCertificate(), cert.Raw) {
+			ed.w.Certificate, ed.w.CertificateHandle = cert.Raw, ""
+		}
 		ed.tell(CertificateIssued, "serial %x, until %s", cert.SerialNumber, cert.NotAfter.UTC().Format("2006-01-02"))
 		return nil
 	}, nil

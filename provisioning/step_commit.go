@@ -25,7 +25,11 @@ func (r *run) commitChanges(ctx context.Context) (func(*edit) error, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = r.call(ctx, callCommit, nil, func() error { return c.CommitChanges(ctx) })
+	tried := func(ed *edit) error {
+		ed.w.CommitTried = true // for good: see orCommitted
+		return nil
+	}
+	err = r.call(ctx, callCommit, tried, func() error { return c.CommitChanges(ctx) })
 	switch s, _ := wsman.StatusOf(err); {
 	case err == nil:
 		return func(ed *edit) error {
@@ -62,7 +66,7 @@ func (r *run) verify(ctx context.Context) (func(*edit) error, error) {
 		if err := r.pause(ctx, pause); err != nil {
 			return nil, err
 		}
-		s, err := r.findOperational(ctx)
+		s, err := r.findOperational(ctx, true)
 		if err == nil {
 			defer s.close()
 			r.log.Info("operational", "fqdn", r.wf.GetFqdn(), "addr", s.addr)
@@ -80,15 +84,16 @@ func (r *run) verify(ctx context.Context) (func(*edit) error, error) {
 	}
 }
 
-// findOperational looks for the device at each address that it may have.
-func (r *run) findOperational(ctx context.Context) (*session, error) {
+// findOperational looks for the device at each address that it may have. With
+// setup, peers without certificate TLS are asked whether they are still in set-up.
+func (r *run) findOperational(ctx context.Context, setup bool) (*session, error) {
 	p, err := r.givenProfile(ctx)
 	if err != nil {
 		return nil, err
 	}
 	last := silence(errors.New("no address of the device is known"))
 	for addr := range r.operationalAddresses(ctx, p) {
-		s, err := r.enterOperational(ctx, p, addr)
+		s, err := r.enterOperational(ctx, p, addr, setup)
 		if err == nil {
 			return s, nil
 		}
@@ -161,7 +166,7 @@ func (e *Engine) namedAddresses(ctx context.Context, fqdn string) []netip.Addr {
 
 // enterOperational logs in at one address over certificate TLS. A peer without
 // it may still be in set-up, which TLS-PSK tells.
-func (r *run) enterOperational(ctx context.Context, p *profile.Profile, addr netip.AddrPort) (*session, error) {
+func (r *run) enterOperational(ctx context.Context, p *profile.Profile, addr netip.AddrPort, setup bool) (*session, error) {
 	version, _ := amt.ParseVersion(r.dev.GetVersion()) // written by step 2
 	var dial dialer
 	var err error
@@ -184,7 +189,7 @@ func (r *run) enterOperational(ctx context.Context, p *profile.Profile, addr net
 	}
 	s, err := r.e.enter(ctx, v)
 	inSetup := errors.Is(err, errNoCertificateTLS) || p.TLS.Mode == profile.NoTLS && err != nil
-	if inSetup {
+	if inSetup && setup {
 		return nil, r.stillInSetup(ctx, netip.AddrPortFrom(addr.Addr(), r.e.cfg.DevicePort), err)
 	}
 	if err != nil {
@@ -199,7 +204,7 @@ func (r *run) enterOperational(ctx context.Context, p *profile.Profile, addr net
 }
 
 // stillInSetup asks a peer without certificate TLS over TLS-PSK. A device that is
-// in set-up there did not commit, unless it confirmed that a moment ago: the
+// in set-up there did not commit, unless it was asked to a moment ago: the
 // workflow goes back and reads its state.
 func (r *run) stillInSetup(ctx context.Context, addr netip.AddrPort, cause error) error {
 	s, err := r.enterPSK(ctx, addr)
@@ -210,7 +215,7 @@ func (r *run) stillInSetup(ctx context.Context, addr netip.AddrPort, cause error
 		return cause
 	}
 	s.close()
-	if at := instant(r.wf.GetCommittedAt()); !at.IsZero() && r.e.cfg.Now().Sub(at) < r.e.cfg.Timing.CommitGrace {
+	if r.mayCommitYet(r.e.cfg.Now()) {
 		return &failure{reason: CommitUnproven, retry: true, silent: true, err: cause}
 	}
 	if err := r.met(ctx, s); err != nil {

@@ -79,7 +79,7 @@ func (r *run) userPasswords(ctx context.Context, p *profile.Profile) (map[string
 		if err != nil {
 			return nil, err
 		}
-		if s.IsZero() {
+		if s.IsZero() || u.Password.Policy == profile.FixedPassword && !s.Equal(u.Password.Fixed) {
 			if s, err = u.Password.Draw(r.e.cfg.Rand); err != nil {
 				return nil, because(InternalFault, fmt.Errorf("drawing the password of %s: %w", u.Name, err))
 			}
@@ -111,7 +111,7 @@ func (r *run) userPasswords(ctx context.Context, p *profile.Profile) (map[string
 func (r *run) ownPassword(account string) (amt.Secret, error) {
 	for _, role := range []pb.PasswordRole{pending, current} {
 		p := password(r.dev, account, role)
-		if p != nil && !instant(p.GetAt()).Before(instant(r.wf.GetCreatedAt())) {
+		if p != nil && p.GetWorkflow() == r.wf.GetNumber() {
 			return r.e.openPassword(r.dev, p)
 		}
 	}
@@ -146,7 +146,7 @@ func (r *run) setMEBxPassword(ctx context.Context) (func(*edit) error, error) {
 			return nil
 		}
 	}
-	unseen := r.doubtful(callSetMEBx)
+	unseen := r.doubtful(callSetMEBx) || stored.GetDoubtful()
 	err = r.call(ctx, callSetMEBx, prepare, func() error { return c.SetMEBxPassword(ctx, secret) })
 	switch s, ok := wsman.StatusOf(err); {
 	case err == nil:

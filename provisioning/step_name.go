@@ -59,6 +59,11 @@ func (r *run) chooseProfile(ctx context.Context) (func(*edit) error, error) {
 		if ed.w.GetFqdn() != fqdn {
 			ed.w.Certificate, ed.w.CertificateHandle = nil, ""
 		}
+		if ed.w.GetProfile() != p.Name || ed.w.GetProfileVersion() != number {
+			if err := r.e.outdate(ed, p); err != nil {
+				return err
+			}
+		}
 		ed.w.Profile, ed.w.ProfileVersion, ed.w.Fqdn = p.Name, number, fqdn
 		ed.d.Profile, ed.d.ProfileVersion, ed.d.Fqdn = p.Name, number, fqdn
 		ed.d.Version = version.String()

@@ -29,7 +29,7 @@ func (r *run) setNextPair(ctx context.Context) (func(*edit) error, error) {
 	if r.nextPairSettled(p) { // a new session may have shown it
 		return unchanged, nil
 	}
-	unseen := r.doubtful(callSetTLSPSK)
+	unseen := r.doubtful(callSetTLSPSK) || r.dev.GetNextPidDoubtful()
 	pair, prepare, err := r.nextPair(ctx)
 	if err != nil {
 		return nil, err

@@ -150,6 +150,9 @@ func (r *run) again(ctx context.Context, err error) error {
 	if back, ok := errors.AsType[*rewind](err); ok {
 		return r.goBack(ctx, back)
 	}
+	if errors.Is(err, errCommitted) {
+		return r.goForward(ctx)
+	}
 	f := classify(err)
 	lost := errors.Is(err, wsman.ErrUnauthorized) || errors.Is(err, wsman.ErrLost) || f.silent || pskReasons[f.reason]
 	if !lost || r.relogin || r.sess == nil || ctx.Err() != nil {
@@ -209,21 +212,22 @@ func (r *run) complete(ctx context.Context, s step, change func(*edit) error) er
 
 // goBack sends the workflow back to an earlier step.
 func (r *run) goBack(ctx context.Context, back *rewind) error {
-	if int(r.wf.GetRewinds()) >= r.e.cfg.Limits.Rewinds {
+	if !back.free && int(r.wf.GetRewinds()) >= r.e.cfg.Limits.Rewinds {
 		return because(TooManyRewinds, back)
 	}
 	r.log.Info("going back", "from", r.stepName(), "to", stepName(uint32(back.to+1)), "why", back.why)
 	err := r.update(ctx, true, func(ed *edit) error {
 		w := ed.w
-		w.Rewinds++
-		w.Step, w.Tries, w.FailedStep, w.CommittedAt = uint32(back.to), 0, "", nil
+		if !back.free {
+			w.Rewinds++
+		}
+		w.Step, w.FailedStep, w.CommittedAt = uint32(back.to), "", nil
+		tryAnew(w)
 		w.State = pb.WorkflowState(stateAfter(stepsOf(w), back.to))
 		w.Since = stamp(ed.now)
 		settle(w, stepCommit, callCommit, intentionResolved, "it had no effect")
 		if back.anew {
-			w.PublicKey, w.KeyHandle, w.KeysBefore = nil, "", nil
-			w.Certificate, w.CertificateHandle, w.Intentions = nil, "", nil
-			w.AdminPassword, w.MebxPassword = 0, 0
+			beginAnew(ed.d, w)
 		}
 		ed.tell(Rewound, "%s", back.why)
 		return nil
@@ -233,6 +237,23 @@ func (r *run) goBack(ctx context.Context, back *rewind) error {
 	}
 	r.at, r.seen, r.relogin = back.to, nil, false
 	return nil
+}
+
+// beginAnew forgets what is recorded of the device, which may have been reset,
+// or not: a value that it may hold unseen stays known.
+func beginAnew(d *pb.Device, w *pb.Workflow) {
+	if sent(w, stepPair, callSetTLSPSK) && len(d.GetNextPid()) > 0 {
+		d.NextPidDoubtful = true
+	}
+	if sent(w, stepMEBx, callSetMEBx) {
+		doubtAll(d, accountMEBx)
+	}
+	if p := password(d, accountMEBx, pending); p == nil || p.GetNumber() != w.GetMebxPassword() {
+		w.MebxPassword = 0 // a pending one is sent again
+	}
+	w.PublicKey, w.KeyHandle, w.KeysBefore = nil, "", nil
+	w.Certificate, w.CertificateHandle, w.Intentions = nil, "", nil
+	w.AdminPassword = 0
 }
 
 // pause sleeps unless ctx ends or the engine stops first.

@@ -40,6 +40,8 @@ type run struct {
 	results []result
 	profile *profile.Profile // of wf.Profile, once loaded
 	relogin bool             // the session was opened again for the present step
+	// reopened says that this run has gone back because a session was opened again.
+	reopened bool
 }
 
 // writeTimeout bounds the transactions of a workflow, which are not given up at a
@@ -56,8 +58,11 @@ var (
 type rewind struct {
 	to  int
 	why string
-	// anew says that the device lost what it had: what is recorded of it goes.
+	// anew says that the device may have lost what it had: what is recorded of it
+	// goes.
 	anew bool
+	// free says that it is not counted: it tells nothing of the device.
+	free bool
 }
 
 // Error says why.
