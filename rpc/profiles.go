@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/amtscs/amtscs/kv"
+	"github.com/amtscs/amtscs/profile"
 	scsv1 "github.com/amtscs/amtscs/proto/scs/v1"
 	"github.com/amtscs/amtscs/provisioning"
 )
@@ -29,6 +30,10 @@ func (s *profileService) ApplyProfile(ctx context.Context, req *scsv1.ApplyProfi
 	v.between("document", int64(len(req.GetDocument())), 1, maxDocument)
 	if err := v.err(); err != nil {
 		return nil, err
+	}
+	// The audit entry is written with the change, and is to name the profile.
+	if doc, err := profile.Parse(req.GetSource(), req.GetDocument()); err == nil && req.GetName() == "" {
+		of(ctx).object = doc.Name
 	}
 	p, changed, err := s.cfg.Engine.ApplyProfile(ctx, s.act(ctx), provisioning.ProfileDocument{
 		Name: req.GetName(), Source: req.GetSource(), YAML: req.GetDocument(), DryRun: req.GetDryRun(),
