@@ -49,7 +49,7 @@ func appendEvents(tx kv.Tx, now time.Time, evs ...*pb.Event) error {
 	for _, ev := range evs {
 		last++
 		ev.Sequence, ev.At = last, stamp(now)
-		if err := events.Put(tx, number(last), ev); err != nil {
+		if err := events.Create(tx, number(last), ev); err != nil {
 			return fmt.Errorf("storing an event: %w", err)
 		}
 	}
