@@ -80,7 +80,7 @@ func (d *bareDevice) dialTLS(ctx context.Context) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTime)
 	defer cancel()
 	dialer := tls.Dialer{Config: &tls.Config{
-		ServerName: d.fqdn, RootCAs: d.b.pool, MinVersion: tls.VersionTLS10,
+		ServerName: d.fqdn, RootCAs: d.b.pool, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS12,
 		CipherSuites: []uint16{tls.TLS_RSA_WITH_AES_128_CBC_SHA, tls.TLS_RSA_WITH_AES_256_CBC_SHA},
 	}}
 	return dialer.DialContext(ctx, "tcp", d.addr.String())
