@@ -29,7 +29,7 @@ func (a *app) deviceList() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return a.print(&scsv1.ListDevicesResponse{Devices: all}, func(w io.Writer) { deviceTable(w, all) })
+				return a.print(&scsv1.ListDevicesResponse{Devices: all}, func(w io.Writer) { a.deviceTable(w, all) })
 			})
 		},
 	}
@@ -50,12 +50,19 @@ func listDevices(ctx context.Context, a *app, conn *grpc.ClientConn, req *scsv1.
 	})
 }
 
-func deviceTable(w io.Writer, devices []*scsv1.Device) {
+func (a *app) deviceTable(w io.Writer, devices []*scsv1.Device) {
 	rows := make([][]string, len(devices))
+	failed := 0
 	for i, d := range devices {
+		if d.GetStatus() == scsv1.WorkflowStatus_WORKFLOW_STATUS_FAILED {
+			failed++
+		}
 		rows[i] = []string{d.GetUuid(), d.GetFqdn(), word(d.GetState()), word(d.GetStatus()), when(d.GetSince()), d.GetAmtVersion(), d.GetReason()}
 	}
 	columns(w, []string{"UUID", "NAME", "STATE", "STATUS", "SINCE", "AMT", "REASON"}, rows)
+	if failed > 0 {
+		_, _ = fmt.Fprintf(a.stderr, "scsctl: note: %d failed: scsctl device show UUID says why and what to do\n", failed)
+	}
 }
 
 func (a *app) deviceShow() *cobra.Command {
@@ -104,9 +111,9 @@ func (a *app) printStory(device proto.Message, story []*scsv1.Event) error {
 func showDevice(w io.Writer, d *scsv1.Device, story []*scsv1.Event) {
 	fields(w, "uuid", d.GetUuid(), "name", d.GetFqdn(), "profile", d.GetProfile(),
 		"state", word(d.GetState()), "status", word(d.GetStatus()), "step", d.GetStep(), "since", when(d.GetSince()),
-		"reason", d.GetReason(), "message", d.GetMessage(), "next try", when(d.GetNextAttemptTime()),
+		"reason", d.GetReason(), "detail", d.GetMessage(), "next try", when(d.GetNextAttemptTime()),
 		"address", d.GetAddress(), "amt", d.GetAmtVersion(), "pid", d.GetPid(), "next pid", d.GetNextPid(),
-		"certificate", d.GetCertificateSerial(), "until", when(d.GetCertificateNotAfter()),
+		"certificate", d.GetCertificateSerial(), "valid until", when(d.GetCertificateNotAfter()),
 		"created", when(d.GetCreateTime()), "last hello", when(d.GetLastHelloTime()))
 	if len(story) > 0 {
 		_, _ = fmt.Fprintln(w, "\nevents:")
@@ -147,22 +154,21 @@ func (a *app) eachDevice(ctx context.Context, uuids []string, done string, act f
 	return a.call(ctx, func(ctx context.Context, conn *grpc.ClientConn) error {
 		client := scsv1.NewDeviceServiceClient(conn)
 		var last error
-		good := 0
+		bad := 0
 		for _, u := range uuids {
 			resp, err := act(ctx, client, u)
 			if err != nil {
-				if last = err; len(uuids) > 1 {
-					_, _ = fmt.Fprintf(a.stderr, "scsctl: error: %s: %s\n", printable(u), explain(err).message)
+				if last, bad = err, bad+1; len(uuids) > 1 {
+					_, _ = fmt.Fprintf(a.stderr, "scsctl: error: %s\n", explain(err).message)
 				}
 				continue
 			}
-			good++
 			if err := a.printLine(resp, u+" "+done); err != nil {
 				return err
 			}
 		}
-		if last != nil && good > 0 {
-			return partly("", "%d of %d devices: %s", good, len(uuids), done)
+		if last != nil && bad < len(uuids) {
+			return partly(explain(last).hint, "%d of %s refused", bad, plural(len(uuids), "device"))
 		}
 		return last
 	})

@@ -45,7 +45,7 @@ func (a *app) keysGenerate() *cobra.Command {
 					return lostReply(err, req.GetRequestId())
 				}
 				return a.print(resp, func(w io.Writer) {
-					_, _ = fmt.Fprintf(w, "%d pairs added to batch %s\n", resp.GetAdded(), resp.GetBatch().GetName())
+					_, _ = fmt.Fprintf(w, "%s added to batch %s\n", plural(resp.GetAdded(), "pair"), resp.GetBatch().GetName())
 				})
 			})
 		},

@@ -91,7 +91,7 @@ func (im *importer) run(ctx context.Context, conn *grpc.ClientConn) error {
 	}
 	if bad != nil && !im.header.GetSkipBad() && !im.header.GetDryRun() {
 		im.tellBad(bad)
-		return failed("mend the rows, or import the others with --skip-bad", "%d bad rows: nothing was imported", len(bad.Rows)+bad.More)
+		return failed("mend the rows, or import the others with --skip-bad", "%s: nothing was imported", plural(len(bad.Rows)+bad.More, "bad row"))
 	}
 	resp, err := im.stream.CloseAndRecv()
 	if err != nil {
@@ -193,8 +193,8 @@ func (im *importer) report(resp *scsv1.ImportKeysResponse, bad *batch.RowErrors)
 		resp.Bad += int64(len(bad.Rows) + bad.More)
 	}
 	err := im.app.print(resp, func(w io.Writer) {
-		_, _ = fmt.Fprintf(w, "%d rows: %d new, %d known, %d conflicting, %d bad\n",
-			resp.GetRows(), resp.GetAdded(), resp.GetKnown(), resp.GetConflicts(), resp.GetBad())
+		_, _ = fmt.Fprintf(w, "%s: %d new, %d known, %d conflicting, %d bad\n",
+			plural(resp.GetRows(), "row"), resp.GetAdded(), resp.GetKnown(), resp.GetConflicts(), resp.GetBad())
 	})
 	switch {
 	case err != nil:
@@ -202,11 +202,11 @@ func (im *importer) report(resp *scsv1.ImportKeysResponse, bad *batch.RowErrors)
 	case im.header.GetDryRun() && left == 0:
 		return nil
 	case im.header.GetDryRun():
-		return failed("", "%d rows would not be imported", left)
+		return failed("", "%s would not be imported", plural(left, "row"))
 	case !resp.GetStored():
-		return failed("mend the rows, or import the others with --skip-bad", "%d rows cannot be imported: nothing was imported", left)
+		return failed("mend the rows, or import the others with --skip-bad", "%s cannot be imported: nothing was imported", plural(left, "row"))
 	case left > 0:
-		return partly("mend them and import the file again", "%d rows were left out", left)
+		return partly("mend what is left out and import the file again", "%s left out", plural(left, "row"))
 	}
 	return nil
 }

@@ -118,6 +118,14 @@ func when(t *timestamppb.Timestamp) string {
 	return t.AsTime().Local().Format(time.DateTime)
 }
 
+// plural is a number with its noun: 1 pair, 2 pairs.
+func plural[N int | int64](n N, noun string) string {
+	if n != 1 {
+		noun += "s"
+	}
+	return fmt.Sprintf("%d %s", n, noun)
+}
+
 // word shows an enum's value as people write it: WORKFLOW_STATE_COMMIT_SENT is
 // CommitSent; an unspecified one is empty.
 func word(e protoreflect.Enum) string {

@@ -118,7 +118,7 @@ func (a *app) writeSetup(ctx context.Context, client scsv1.KeyServiceClient, s *
 		return f
 	}
 	return a.print(resp, func(w io.Writer) {
-		_, _ = fmt.Fprintf(w, "%d records written to %s (file version %s)\n", len(records), printable(s.out), s.v)
+		_, _ = fmt.Fprintf(w, "%s written to %s (file version %s)\n", plural(len(records), "record"), printable(s.out), s.v)
 		if len(records) > 1000 {
 			_, _ = fmt.Fprintln(w, "note: some firmware reads no more than 1,000 records")
 		}
@@ -210,7 +210,7 @@ func (a *app) usbFinish() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return a.print(resp, func(w io.Writer) { _, _ = fmt.Fprintf(w, "%d pairs are marked as exported\n", resp.GetExported()) })
+				return a.print(resp, func(w io.Writer) { _, _ = fmt.Fprintf(w, "%s marked as exported\n", plural(resp.GetExported(), "pair")) })
 			})
 		},
 	}

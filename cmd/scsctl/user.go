@@ -64,7 +64,7 @@ func (a *app) addUser(ctx context.Context, conn *grpc.ClientConn, name string, r
 		return failed("run scsctl user revoke "+name+" and add a user of another name", "the user is made, but its context file is not: %w", err)
 	}
 	return a.print(resp, func(w io.Writer) {
-		_, _ = fmt.Fprintf(w, "user %s (%s) is made; give it %s and keep no copy\n", name, word(role), printable(out))
+		_, _ = fmt.Fprintf(w, "user %s (role %s) is made; hand over %s and keep no copy\n", name, word(role), printable(out))
 	})
 }
 

@@ -69,7 +69,7 @@ func (a *app) workflowShow() *cobra.Command {
 func showWorkflow(w io.Writer, f *scsv1.Workflow) {
 	fields(w, "workflow", f.GetId(), "device", f.GetUuid(), "name", f.GetFqdn(), "kind", f.GetKind(), "state", word(f.GetState()),
 		"status", word(f.GetStatus()), "step", f.GetStep(), "attempts", strconv.Itoa(int(f.GetAttempts())),
-		"since", when(f.GetSince()), "reason", f.GetReason(), "message", f.GetMessage(), "next try", when(f.GetNextAttemptTime()),
+		"since", when(f.GetSince()), "reason", f.GetReason(), "detail", f.GetMessage(), "next try", when(f.GetNextAttemptTime()),
 		"pid", f.GetPid(), "profile", f.GetProfile(), "created", when(f.GetCreateTime()), "ended", when(f.GetEndTime()))
 	if f.GetHint() != "" {
 		_, _ = fmt.Fprintf(w, "\nwhat to do: %s\n", printable(f.GetHint()))

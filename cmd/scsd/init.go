@@ -35,7 +35,7 @@ func initCommand(stdout io.Writer) *cobra.Command {
 			if err := in.make(c.Context()); err != nil {
 				return err
 			}
-			_, err := fmt.Fprintf(stdout, "data directory      %s\nkey-encryption key  %s (keep a copy apart from backups of the data)\ncontext file        %s (user %s, admin)\n",
+			_, err := fmt.Fprintf(stdout, "data directory      %s\nkey-encryption key  %s (keep a copy apart from backups of the data)\ncontext file        %s (user %s, role admin)\n",
 				in.data, in.kek, in.context, in.user)
 			return err
 		},

@@ -37,7 +37,7 @@ func recoverCommand(stdout io.Writer) *cobra.Command {
 			if err := recoverAdmin(c.Context(), p, user, address); err != nil {
 				return err
 			}
-			_, err := fmt.Fprintf(stdout, "context file %s (user %s, admin)\n", p.context, user)
+			_, err := fmt.Fprintf(stdout, "context file %s (user %s, role admin)\n", p.context, user)
 			return err
 		},
 	}

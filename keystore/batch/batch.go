@@ -77,7 +77,7 @@ type RowError struct {
 	Cure  string // "" when there is none to tell
 }
 
-// Error is file:line: field: what; cure.
+// Error is file:line: field: what; cure. A question mark needs no semicolon.
 func (e *RowError) Error() string {
 	s := fmt.Sprintf("%s:%d: ", e.File, e.Line)
 	if e.Field != "" {
@@ -85,7 +85,10 @@ func (e *RowError) Error() string {
 	}
 	s += e.Err.Error()
 	if e.Cure != "" {
-		s += "; " + e.Cure
+		if !strings.HasSuffix(s, "?") {
+			s += ";"
+		}
+		s += " " + e.Cure
 	}
 	return s
 }

@@ -91,7 +91,7 @@ func TestReadCSVFaults(t *testing.T) {
 		{"PID with a sign", "0000_37M," + pps1, amt.ErrPairAlphabet, "pid: only A-Z and 0-9"},
 		{"no PPS", pid1 + ",", ErrMissing, "oem.csv:2: pps: it is missing"},
 		{"short PPS", pid1 + "," + pps1[:38], amt.ErrPairLength, "pps: PPS: wrong length: 38 characters, want 32 (39 with dashes)"},
-		{"PPS check character", pid1 + "," + strings.Replace(pps1, "RRNQ", "RRNR", 1), amt.ErrPairChecksum, "pps: PPS: group 3: the check character does not match: is there a typing error?; compare this group"},
+		{"PPS check character", pid1 + "," + strings.Replace(pps1, "RRNQ", "RRNR", 1), amt.ErrPairChecksum, "pps: PPS: group 3: the check character does not match: is there a typing error? compare this group"},
 		{"columns mixed up", leak[:8] + "," + pps1, amt.ErrPairAlphabet, "pid:"},
 		{"weak password", pid1 + "," + pps1 + ",admin,leakleak", amt.ErrPassword, "new_password: password refused: it needs a digit; firmware would refuse it"},
 		{"long current password", pid1 + "," + pps1 + "," + leak + leak + "x", ErrPassword, "current_password: no MEBx password; 33 characters, at most 32"},

@@ -21,5 +21,5 @@ ABCD-EFG9,AAAF-0000-ZZZI-1A2K-9Z9O-ABCI-AAAF-0000,admin,P@ssw0rd
 	// Output:
 	// 2 0000-037M
 	// bad rows: 1, and 1 good ones
-	// oem.csv:3: pid: the check character does not match: is there a typing error?; compare the PID with the supplier's list, and check that this column holds the PID
+	// oem.csv:3: pid: the check character does not match: is there a typing error? compare the PID with the supplier's list, and check that this column holds the PID
 }
