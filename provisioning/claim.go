@@ -174,6 +174,7 @@ func (e *Engine) movePairs(d *pb.Device, pid amt.PID) {
 	}
 	aside(d.GetCurrentPid())
 	aside(d.GetNextPid())
+	d.OlderPids = slices.DeleteFunc(d.OlderPids, func(o []byte) bool { return pidOf(o) == pid }) // it is back
 	d.CurrentPid, d.NextPid, d.NextPidDoubtful = pid[:], nil, false
 }
 

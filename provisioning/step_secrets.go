@@ -9,6 +9,7 @@ import (
 	"github.com/amtscs/amtscs/keystore"
 	"github.com/amtscs/amtscs/kv"
 	"github.com/amtscs/amtscs/profile"
+	pb "github.com/amtscs/amtscs/proto/scsstore/v1"
 	"github.com/amtscs/amtscs/wsman"
 )
 
@@ -30,19 +31,10 @@ func (r *run) setNextPair(ctx context.Context) (func(*edit) error, error) {
 		return unchanged, nil
 	}
 	unseen := r.doubtful(callSetTLSPSK) || r.dev.GetNextPidDoubtful()
-	pair, prepare, err := r.nextPair(ctx)
-	if err != nil {
-		return nil, err
-	}
-	err = r.call(ctx, callSetTLSPSK, prepare, func() error { return c.SetTLSPSK(ctx, pair) })
+	pair, err := r.sendNextPair(ctx, c)
 	switch {
 	case err == nil:
-		return func(ed *edit) error {
-			ed.d.NextPidDoubtful, ed.d.NeedsVisit = false, false
-			settle(ed.w, stepPair, callSetTLSPSK, intentionResolved, "set")
-			ed.tellPair(NextPairSet, pair.PID, "")
-			return nil
-		}, nil
+		return func(ed *edit) error { return r.nextPairSet(ed, pair.PID) }, nil
 	case isRefusal(err) && !isBusy(err):
 		return r.nextPairRefused(ctx, p, pair.PID, unseen, err)
 	case unknownEffect(err):
@@ -53,6 +45,52 @@ func (r *run) setNextPair(ctx context.Context) (func(*edit) error, error) {
 		return nil, errors.Join(err, uerr)
 	}
 	return nil, fmt.Errorf("setting the next pair: %w", err)
+}
+
+// errNextPairGone says that the next pair was withdrawn before it was sent.
+var errNextPairGone = errors.New("the next pair was withdrawn meanwhile")
+
+// sendNextPair makes the call, with another pair when the one that was reserved
+// has been withdrawn.
+func (r *run) sendNextPair(ctx context.Context, c *wsman.Client) (amt.Pair, error) {
+	for {
+		pair, prepare, err := r.nextPair(ctx)
+		if err != nil {
+			return amt.Pair{}, err
+		}
+		err = r.call(ctx, callSetTLSPSK, prepare, func() error { return c.SetTLSPSK(ctx, pair) })
+		if !errors.Is(err, errNextPairGone) {
+			return pair, err
+		}
+	}
+}
+
+// nextPairSet is what is true once the device has taken the pair. One that was
+// withdrawn while it was sent is of no use to it.
+func (r *run) nextPairSet(ed *edit, pid amt.PID) error {
+	k, err := r.e.cfg.Keys.Get(ed.tx, pid)
+	if err != nil {
+		return err
+	}
+	settle(ed.w, stepPair, callSetTLSPSK, intentionResolved, "set")
+	if k.State != keystore.Reserved {
+		setNextAside(ed.d)
+		ed.d.NeedsVisit = true
+		ed.tellPair(NextPairRefused, pid, "it was %v while it was sent", k.State)
+		return nil
+	}
+	ed.d.NextPidDoubtful, ed.d.NeedsVisit = false, false
+	ed.tellPair(NextPairSet, pid, "")
+	return nil
+}
+
+// setNextAside keeps the next pair of a device, which it may hold, until its
+// set-up is done.
+func setNextAside(d *pb.Device) {
+	if len(d.GetNextPid()) > 0 {
+		d.OlderPids = append(d.OlderPids, d.GetNextPid())
+	}
+	d.NextPid, d.NextPidDoubtful = nil, false
 }
 
 func isBusy(err error) bool {
@@ -83,18 +121,40 @@ func (r *run) nextPairSettled(p *profile.Profile) bool {
 }
 
 // nextPair is the pair to send: the one that is reserved for the device, else a
-// fresh one, which prepare reserves.
-func (r *run) nextPair(ctx context.Context) (amt.Pair, func(*edit) error, error) {
-	if len(r.dev.GetNextPid()) > 0 {
-		pid := pidOf(r.dev.GetNextPid())
-		var secrets keystore.Secrets
-		err := r.e.cfg.Store.View(ctx, func(rd kv.Reader) error {
-			var err error
-			secrets, err = r.e.cfg.Keys.Secrets(rd, pid)
-			return err
-		})
-		return amt.Pair{PID: pid, PPS: secrets.PPS}, nil, err
+// fresh one, which prepare reserves. prepare returns errNextPairGone for one that
+// is reserved no more.
+func (r *run) nextPair(ctx context.Context) (pair amt.Pair, prepare func(*edit) error, err error) {
+	if len(r.dev.GetNextPid()) == 0 {
+		return r.freshPair()
 	}
+	pid := pidOf(r.dev.GetNextPid())
+	var key keystore.Key
+	var secrets keystore.Secrets
+	err = r.e.cfg.Store.View(ctx, func(rd kv.Reader) error {
+		var err error
+		if key, err = r.e.cfg.Keys.Get(rd, pid); err != nil {
+			return err
+		}
+		secrets, err = r.e.cfg.Keys.Secrets(rd, pid)
+		return err
+	})
+	if err != nil {
+		return amt.Pair{}, nil, err
+	}
+	if key.State != keystore.Reserved {
+		return r.freshPair()
+	}
+	return amt.Pair{PID: pid, PPS: secrets.PPS}, func(ed *edit) error {
+		k, err := r.e.cfg.Keys.Get(ed.tx, pid)
+		if err == nil && k.State != keystore.Reserved {
+			return errNextPairGone
+		}
+		return err
+	}, nil
+}
+
+// freshPair draws a pair, which prepare reserves in the place of the one before.
+func (r *run) freshPair() (amt.Pair, func(*edit) error, error) {
 	recs, err := r.e.cfg.Keys.Draw(1, nil)
 	if err != nil {
 		return amt.Pair{}, nil, perhaps(InternalFault, fmt.Errorf("drawing the next pair: %w", err))
@@ -114,6 +174,7 @@ func (r *run) nextPair(ctx context.Context) (amt.Pair, func(*edit) error, error)
 		if err := r.e.cfg.Keys.Reserve(ed.tx, r.uuid, prepared[0], k.Batch, move); err != nil {
 			return perhaps(InternalFault, fmt.Errorf("reserving the next pair: %w", err))
 		}
+		setNextAside(ed.d)
 		ed.d.NextPid = pair.PID[:]
 		ed.tellPair(NextPairStored, pair.PID, "")
 		return nil
@@ -130,7 +191,8 @@ func (r *run) nextPairRefused(ctx context.Context, p *profile.Profile, pid amt.P
 			return nil
 		}
 		move := keystore.Move{Who: serverName, Why: "the device refused it", At: ed.now}
-		if err := r.e.cfg.Keys.Retire(ed.tx, pid, move); err != nil {
+		err := r.e.cfg.Keys.Retire(ed.tx, pid, move)
+		if err != nil && !errors.Is(err, keystore.ErrRevoked) && !errors.Is(err, keystore.ErrRetired) {
 			return fmt.Errorf("retiring the next pair: %w", err)
 		}
 		ed.d.NextPid, ed.d.NextPidDoubtful = nil, false
