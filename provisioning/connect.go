@@ -50,13 +50,17 @@ func (r *run) enterSetup(ctx context.Context) (*session, error) {
 	if len(others) == 0 || ctx.Err() != nil || loginRefused(err) {
 		return nil, err
 	}
-	return r.race(ctx, others, err)
+	return r.race(ctx, others, err, r.enterPSK)
 }
 
+// entrance opens a session at one address. It may run beside others: it changes
+// nothing of the run.
+type entrance func(ctx context.Context, addr netip.AddrPort) (*session, error)
+
 // race tries many addresses at once and returns the first session; the others
-// end, as they do when the device refuses every password at one of them. before is
-// the error of what was tried already.
-func (r *run) race(ctx context.Context, addrs []netip.AddrPort, before error) (*session, error) {
+// end, as they do when one gives the device's own answer. before is the error of
+// what was tried already.
+func (r *run) race(ctx context.Context, addrs []netip.AddrPort, before error, enter entrance) (*session, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	type outcome struct {
 		s   *session
@@ -65,18 +69,18 @@ func (r *run) race(ctx context.Context, addrs []netip.AddrPort, before error) (*
 	outcomes := make(chan outcome)
 	for _, addr := range addrs {
 		go func() {
-			s, err := r.enterGuarded(ctx, addr)
+			s, err := r.enterGuarded(ctx, addr, enter)
 			outcomes <- outcome{s, err}
 		}()
 	}
 	var won *session
-	var refused error
+	var answer error
 	last := before
 	for range addrs {
 		o := <-outcomes
 		switch {
-		case loginRefused(o.err):
-			refused = o.err
+		case ownAnswer(o.err):
+			answer = o.err
 			cancel()
 		case o.err != nil:
 			if classify(o.err).reason != InternalFault { // that tells nothing of the device
@@ -93,20 +97,27 @@ func (r *run) race(ctx context.Context, addrs []netip.AddrPort, before error) (*
 	switch {
 	case won != nil:
 		return won, nil
-	case refused != nil:
-		return nil, refused
+	case answer != nil:
+		return nil, answer
 	}
 	return nil, last
 }
 
-// enterGuarded is enterPSK in a goroutine of its own, whose panic fails it alone.
-func (r *run) enterGuarded(ctx context.Context, addr netip.AddrPort) (s *session, err error) {
+// ownAnswer reports whether err is the answer of the device itself, so that it
+// need not be looked for elsewhere.
+func ownAnswer(err error) bool {
+	_, setup := errors.AsType[*stillSetup](err)
+	return setup || loginRefused(err)
+}
+
+// enterGuarded is enter in a goroutine of its own, whose panic fails it alone.
+func (r *run) enterGuarded(ctx context.Context, addr netip.AddrPort, enter entrance) (s *session, err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			s, err = nil, r.e.panicked(r.uuid, v)
 		}
 	}()
-	return r.enterPSK(ctx, addr)
+	return enter(ctx, addr)
 }
 
 // enterPSK tries the device's pairs at one address.

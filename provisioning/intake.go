@@ -203,7 +203,7 @@ func (e *Engine) note(hellos []arrival, verdicts []verdict) (*changes, []amt.UUI
 			e.soft.noteAttempt(ch, h, now)
 			e.cfg.Observe.Hello("known")
 			uuid := h.msg.UUID
-			if v.wake && !now.Before(e.soft.wakes[uuid].Add(e.cfg.Timing.HelloWakeEvery)) {
+			if v.wake && !within(e.soft.wakes[uuid], now, e.cfg.Timing.HelloWakeEvery) {
 				e.soft.wakes[uuid] = now
 				wakes = append(wakes, uuid)
 			}

@@ -88,6 +88,13 @@ func unknownEffect(err error) bool {
 	return true
 }
 
+// isRefusal reports whether the device answered no, as opposed to not at all.
+func isRefusal(err error) bool {
+	_, fault := errors.AsType[*wsman.Fault](err)
+	_, status := wsman.StatusOf(err)
+	return fault || status
+}
+
 // applyResults brings the stored intentions up to date.
 func (r *run) applyResults(ed *edit) {
 	for _, res := range r.results {

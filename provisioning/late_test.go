@@ -1,6 +1,7 @@
 package provisioning
 
 import (
+	"net/netip"
 	"testing"
 	"time"
 
@@ -112,5 +113,22 @@ func TestDefaultAppliedMeanwhile(t *testing.T) {
 	dev := l.operational(d)
 	if snap := d.Snapshot(); dev.ProfileVersion != 0 || !snap.Remote.Enabled || dev.Serial.IsZero() {
 		t.Errorf("version %d, TLS %t, serial %v: want what the built-in default says", dev.ProfileVersion, snap.Remote.Enabled, dev.Serial)
+	}
+}
+
+// TestWakesAfterTheClockWasSetBack lets a hello wake a workflow that one woke at a
+// time to come.
+func TestWakesAfterTheClockWasSetBack(t *testing.T) {
+	t.Parallel()
+	e, _ := quiet(t, func(c *Config) { c.Now = func() time.Time { return noon } })
+	uuid := numbered(1)
+	h := arrival{peer: netip.MustParseAddrPort("192.0.2.1:1"), msg: pskHello(uuid, pidOf([]byte("ABCDEFGH"))), count: 1}
+	for last, want := range map[time.Time]int{
+		noon.Add(time.Hour): 1, noon.Add(-time.Second): 0, noon.Add(-time.Minute): 1,
+	} {
+		e.soft.wakes[uuid] = last
+		if _, woken := e.note([]arrival{h}, []verdict{{known: true, wake: true}}); len(woken) != want {
+			t.Errorf("woken last at %v: woke %d, want %d", last, len(woken), want)
+		}
 	}
 }

@@ -102,6 +102,11 @@ func (e *Engine) tlsDialer(addr netip.AddrPort, fqdn string, firmware amt.Versio
 			cfg.MinVersion = tls.VersionTLS12
 		}
 	}
+	if !firmware.AtLeast(16, 0) {
+		// Firmware of that age is not known to speak 1.3, whose offer is a ClientHello of
+		// more than one segment, with keys that cost more than the rest of it.
+		cfg.MaxVersion = tls.VersionTLS12
+	}
 	if cfg.CipherSuites == nil {
 		cfg.CipherSuites = deviceSuites
 	}
@@ -177,6 +182,8 @@ type visit struct {
 	// proven says that the transport proves the peer to be the device: by the pair
 	// or by the certificate.
 	proven bool
+	// realm, if not empty, is the only digest realm that is answered.
+	realm string
 	// turn is how often the device refused all that was tried; see inTurn.
 	turn int
 	// logins is what may still be refused; nil: Limits.Logins.
@@ -235,7 +242,7 @@ func (e *Engine) tryLogin(ctx context.Context, v visit, c candidate, first net.C
 			}
 			return v.dial(ctx)
 		},
-		Timeout: e.cfg.Timing.Call, PSKForm: e.cfg.PSKForm, Log: e.log.With("uuid", v.uuid.String()), Rand: e.cfg.Rand, Now: e.cfg.Now,
+		Realm: v.realm, Timeout: e.cfg.Timing.Call, PSKForm: e.cfg.PSKForm, Log: e.log.With("uuid", v.uuid.String()), Rand: e.cfg.Rand, Now: e.cfg.Now,
 	})
 	if err != nil {
 		if first != nil {

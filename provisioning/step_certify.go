@@ -119,13 +119,6 @@ func (r *run) keyInDoubt() bool {
 	return false
 }
 
-// isRefusal reports whether the device answered no, as opposed to not at all.
-func isRefusal(err error) bool {
-	_, fault := errors.AsType[*wsman.Fault](err)
-	_, status := wsman.StatusOf(err)
-	return fault || status
-}
-
 // keyPairs lists the device's key pairs; firmware without the class has none.
 func keyPairs(ctx context.Context, c *wsman.Client) ([]wsman.KeyPair, error) {
 	pairs, err := c.KeyPairs(ctx)

@@ -32,7 +32,7 @@ func TestTroublesThatPass(t *testing.T) {
 	} {
 		t.Run(text, func(t *testing.T) {
 			t.Parallel()
-			l := newLab(t, nil)
+			l := newLab(t, func(c *Config) { c.Timing.Call = 2 * time.Second }) // a lost commit waits for it
 			l.apply("default", fullProfile)
 			d := l.device(l.pairs(1)[0], amtsim.AMT90, trouble(t, text))
 			l.boot(d)
@@ -65,7 +65,7 @@ func TestDroppedConnections(t *testing.T) {
 			text := when + strings.Join(some, ","+when)
 			t.Run(text, func(t *testing.T) {
 				t.Parallel()
-				l := newLab(t, nil)
+				l := newLab(t, func(c *Config) { c.Timing.Call = 2 * time.Second })
 				l.apply("default", fullProfile)
 				d := l.device(l.pairs(1)[0], amtsim.AMT90, trouble(t, text))
 				l.boot(d)
