@@ -21,7 +21,7 @@ import (
 // fleetOptions are flags.
 type fleetOptions struct {
 	count     int    // devices
-	rounds    int    // at less than 100 ms a call; else one
+	rounds    int    // each of scsd and of the bare program
 	latencies string // of a call, separated by commas
 	profiles  string // folder, empty for none
 }
@@ -54,12 +54,8 @@ func (b *bencher) fleets(ctx context.Context) ([]row, error) {
 		if err != nil || latency < 0 {
 			return rows, fmt.Errorf("-latency %q: want times such as 50ms", text)
 		}
-		rounds := o.rounds
-		if latency >= 100*time.Millisecond {
-			rounds = 1
-		}
 		f := &fleet{b: b, count: o.count, latency: latency, keys: keys, profiles: o.profiles}
-		more, err := f.measure(ctx, rounds)
+		more, err := f.measure(ctx, o.rounds)
 		rows = append(rows, more...)
 		if err != nil {
 			return rows, err

@@ -89,7 +89,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags.StringVar(&b.bin, "bin", "", "folder of scsd, scsctl and amtsim (default: built for this run)")
 	flags.BoolVar(&b.quick, "quick", false, "small numbers, one round: shows that it works, and nothing else")
 	flags.IntVar(&b.fleet.count, "n", 500, "devices of fleet, up to 2000")
-	flags.IntVar(&b.fleet.rounds, "rounds", 3, "rounds of fleet at 50 ms; at 500 ms there is one")
+	flags.IntVar(&b.fleet.rounds, "rounds", 3, "rounds of fleet, each of scsd and of the bare program")
 	flags.StringVar(&b.fleet.latencies, "latency", "50ms,500ms", "times of a call of fleet")
 	flags.StringVar(&b.fleet.profiles, "profiles", "", "folder for profiles of scsd's processor time and memory under fleet")
 	profile := flags.String("cpuprofile", "", "file for a profile of this program's own processor time (intake)")

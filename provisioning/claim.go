@@ -14,10 +14,13 @@ import (
 )
 
 // deviceFacts are what the rules look at; those of nil are of no device.
-func deviceFacts(d *pb.Device) facts {
+func (e *Engine) deviceFacts(d *pb.Device) facts {
 	f := facts{
-		operational: d.GetOperational(), admitted: pidOf(d.GetAdmittedPid()),
-		state: State(d.GetState()), status: Status(d.GetStatus()), reason: Reason(d.GetReason()),
+		operational: d.GetOperational(),
+		state:       State(d.GetState()), status: Status(d.GetStatus()), reason: Reason(d.GetReason()),
+	}
+	if e.cfg.Now().Sub(instant(d.GetAdmittedAt())) < e.cfg.Timing.Admission {
+		f.admitted = pidOf(d.GetAdmittedPid())
 	}
 	for _, p := range [][]byte{d.GetCurrentPid(), d.GetNextPid()} {
 		if len(p) > 0 {
@@ -43,7 +46,7 @@ func (e *Engine) claim(ctx context.Context, key attemptKey, a attempt, s *sessio
 			return err
 		}
 		if d != nil {
-			if v := judgeKnown(deviceFacts(d), k, key.pid); v.known {
+			if v := judgeKnown(e.deviceFacts(d), k, key.pid); v.known {
 				return errNotWorthIt
 			} else if v.reason != "" {
 				return because(v.reason, errors.New("the device has changed since the hello"))
@@ -132,7 +135,7 @@ func (e *Engine) begin(tx kv.Tx, key attemptKey, a attempt, s *session, d *pb.De
 		kind = amt.Reallocate
 	}
 	e.movePairs(d, key.pid)
-	d.Operational, d.AdmittedPid, d.NeedsVisit = false, nil, false
+	d.Operational, d.AdmittedPid, d.AdmittedAt, d.NeedsVisit = false, nil, nil, false
 	d.Address, d.Realm, d.HelloAt = s.addr.String(), s.realm, a.rec.GetLastAt()
 	d.HelloPid = pidBytes(key.pid)
 	if err := e.learnAtClaim(tx, d, key.pid, s.login, now); err != nil {

@@ -149,6 +149,7 @@ type Timing struct {
 	Dial           time.Duration // TCP and handshake with a device: 15 s
 	Attempt        time.Duration // a whole attempt: 2 min
 	AttemptLife    time.Duration // an attempt without a new hello: 6 h
+	Admission      time.Duration // a new pair that an operator lets in: 6 h
 	Call           time.Duration // one try of one WS-Man call: 90 s
 	Handover       time.Duration // a session between attempt and worker: 20 s
 	RetryMin       time.Duration // first wait after something worth repeating: 5 s
@@ -226,6 +227,7 @@ func (t *Timing) setDefaults() {
 	orDefault(&t.Dial, 15*time.Second)
 	orDefault(&t.Attempt, 2*time.Minute)
 	orDefault(&t.AttemptLife, 6*time.Hour)
+	orDefault(&t.Admission, 6*time.Hour)
 	orDefault(&t.Call, 90*time.Second)
 	orDefault(&t.Handover, 20*time.Second)
 	orDefault(&t.RetryMin, 5*time.Second)

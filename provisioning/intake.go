@@ -255,7 +255,7 @@ func (e *Engine) judge(r kv.Reader, h arrival) (verdict, error) {
 	if err != nil || d == nil {
 		return verdict{}, err
 	}
-	return judgeKnown(deviceFacts(d), key, m.PID), nil
+	return judgeKnown(e.deviceFacts(d), key, m.PID), nil
 }
 
 // deadPair is the reason for which a pair in this state is not dialled.

@@ -106,24 +106,36 @@ func (e *Engine) Assign(ctx context.Context, act Act, uuid amt.UUID, as Assignme
 
 // Retry puts a waiting, paused, failed or cancelled workflow back to work with
 // the profile and name as they are now, or lets in the new pair of a device that
-// stands in the inbox as AlreadyOperational. Errors: ErrNoDevice, ErrState.
+// stands in the inbox as AlreadyOperational. Errors: ErrNoDevice, ErrState, and
+// ErrPairNeeded when it stands there with several.
 func (e *Engine) Retry(ctx context.Context, act Act, uuid amt.UUID) (Device, error) {
+	return e.retry(ctx, act, uuid, amt.PID{})
+}
+
+// Admit lets in the pair with which an Operational device stands in the inbox as
+// AlreadyOperational, for Timing.Admission. Errors: ErrNoDevice, ErrState.
+func (e *Engine) Admit(ctx context.Context, act Act, uuid amt.UUID, pid amt.PID) (Device, error) {
+	return e.retry(ctx, act, uuid, pid)
+}
+
+// retry is Retry with a zero pid, else Admit.
+func (e *Engine) retry(ctx context.Context, act Act, uuid amt.UUID, pid amt.PID) (Device, error) {
 	var admitted []*pb.InboxRow
 	dev, err := e.change(ctx, act, uuid, false, func(ed *edit) error {
 		admitted = nil
 		w, status := ed.w, Status(ed.w.GetStatus())
 		if ed.d.GetOperational() {
-			row, err := waitingPair(ed.tx, uuid)
+			row, err := waitingPair(ed.tx, uuid, pid)
 			if err != nil {
 				return err
 			}
-			if row == nil {
-				return fmt.Errorf("the device is Operational and no new pair of it waits in the inbox: %w", ErrState)
-			}
 			admitted = append(admitted, row)
-			ed.d.AdmittedPid = row.GetPid()
+			ed.d.AdmittedPid, ed.d.AdmittedAt = row.GetPid(), stamp(ed.now)
 			ed.tellPair(PairAdmitted, pidOf(row.GetPid()), "")
 			return inbox.Delete(ed.tx, inboxKey(uuid, pidOf(row.GetPid())))
+		}
+		if pid != (amt.PID{}) {
+			return fmt.Errorf("a pair is let in by its PID only for a device that is Operational: %w", ErrState)
 		}
 		superseded := status == Cancelled && Reason(w.GetReason()) == Superseded
 		if w == nil || status == Running || status == Done || superseded {
@@ -176,17 +188,25 @@ func commitUnknown(w *pb.Workflow) bool {
 	return false
 }
 
-// waitingPair is the latest inbox row of a device that is AlreadyOperational.
-func waitingPair(r kv.Reader, uuid amt.UUID) (*pb.InboxRow, error) {
-	var found *pb.InboxRow
+// waitingPair is the inbox row of a device that is AlreadyOperational: the one
+// with the PID, or, for a zero PID, the only one.
+func waitingPair(r kv.Reader, uuid amt.UUID, pid amt.PID) (*pb.InboxRow, error) {
+	var found []*pb.InboxRow
 	err := inbox.Scan(r, kv.Prefix(uuid[:]), func(_ []byte, m *pb.InboxRow) error {
-		later := found == nil || instant(m.GetLastAt()).After(instant(found.GetLastAt()))
-		if Reason(m.GetReason()) == AlreadyOperational && later {
-			found = m
+		if Reason(m.GetReason()) == AlreadyOperational && (pid == amt.PID{} || pid == pidOf(m.GetPid())) {
+			found = append(found, m)
 		}
 		return nil
 	})
-	return found, err
+	switch {
+	case err != nil:
+		return nil, err
+	case len(found) == 0:
+		return nil, fmt.Errorf("the device is Operational and no such new pair of it waits in the inbox: %w", ErrState)
+	case len(found) > 1:
+		return nil, fmt.Errorf("%w: %d", ErrPairNeeded, len(found))
+	}
+	return found[0], nil
 }
 
 // admit makes an attempt of a hello that stood in the inbox.

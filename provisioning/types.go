@@ -20,6 +20,9 @@ var (
 	ErrNoProfile = errors.New("no such profile")
 	// ErrState is returned when a workflow's status does not allow the call.
 	ErrState = errors.New("the workflow's status does not allow this")
+	// ErrPairNeeded is returned when a device stands in the inbox with several new
+	// pairs: a person has to name the one that is let in.
+	ErrPairNeeded = errors.New("several new pairs of the device wait in the inbox")
 	// ErrNameTaken is returned when another device has the FQDN.
 	ErrNameTaken = errors.New("another device has this FQDN")
 	// ErrName is returned for text that is no FQDN a device can have.

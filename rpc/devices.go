@@ -93,7 +93,18 @@ func (s *deviceService) steer(ctx context.Context, uuid, reason string, fn func(
 
 // RetryDevice implements scsv1.DeviceServiceServer.
 func (s *deviceService) RetryDevice(ctx context.Context, req *scsv1.RetryDeviceRequest) (*scsv1.RetryDeviceResponse, error) {
-	d, err := s.steer(ctx, req.GetUuid(), "", s.cfg.Engine.Retry)
+	retry := s.cfg.Engine.Retry
+	if req.GetPid() != "" {
+		v := &violations{}
+		pid := v.pid("pid", req.GetPid())
+		if err := v.err(); err != nil {
+			return nil, err
+		}
+		retry = func(ctx context.Context, act provisioning.Act, uuid amt.UUID) (provisioning.Device, error) {
+			return s.cfg.Engine.Admit(ctx, act, uuid, pid)
+		}
+	}
+	d, err := s.steer(ctx, req.GetUuid(), "", retry)
 	if err != nil {
 		return nil, err
 	}

@@ -50,6 +50,7 @@ var refusals = []Refusal{
 	{provisioning.ErrNoWorkflow, codes.NotFound, "NoWorkflow", "scsctl workflow list shows the workflows"},
 	{provisioning.ErrNoInboxRow, codes.NotFound, "NoInboxRow", "scsctl inbox list shows the rows"},
 	{provisioning.ErrNoProfile, codes.NotFound, "NoProfile", "scsctl profile list shows the profiles, scsctl profile apply FILE makes one"},
+	{provisioning.ErrPairNeeded, codes.FailedPrecondition, "PairNeeded", "scsctl inbox list --reason AlreadyOperational shows them; then: scsctl device retry UUID --pid PID"},
 	{provisioning.ErrState, codes.FailedPrecondition, "WrongState", "scsctl device show UUID tells where it stands"},
 	{provisioning.ErrNameTaken, codes.AlreadyExists, "NameTaken", "choose another name, or give the other device a new one first"},
 	{provisioning.ErrName, codes.InvalidArgument, "BadName", "a name has a host and a domain, as in pc1.example.com"},

@@ -183,14 +183,20 @@ func uuids(c *cobra.Command, args []string) error {
 }
 
 func (a *app) deviceRetry() *cobra.Command {
-	return &cobra.Command{
+	var pid string
+	c := &cobra.Command{
 		Use: "retry UUID...", Short: "Put failed or waiting set-ups back to work", Args: uuids,
 		RunE: func(c *cobra.Command, args []string) error {
+			if pid != "" && len(args) > 1 {
+				return usage("--pid is for one device")
+			}
 			return a.eachDevice(c.Context(), args, "is tried again", func(ctx context.Context, client scsv1.DeviceServiceClient, u string) (proto.Message, error) {
-				return client.RetryDevice(ctx, &scsv1.RetryDeviceRequest{Uuid: u})
+				return client.RetryDevice(ctx, &scsv1.RetryDeviceRequest{Uuid: u, Pid: pid})
 			})
 		},
 	}
+	c.Flags().StringVar(&pid, "pid", "", "let an Operational device in with this new pair, for six hours")
+	return c
 }
 
 func (a *app) devicePause() *cobra.Command {

@@ -190,6 +190,7 @@ func (im *importer) report(resp *scsv1.ImportKeysResponse, bad *batch.RowErrors)
 	if bad != nil {
 		im.tellBad(bad)
 		left += int64(len(bad.Rows) + bad.More)
+		resp.Rows += int64(len(bad.Rows) + bad.More)
 		resp.Bad += int64(len(bad.Rows) + bad.More)
 	}
 	err := im.app.print(resp, func(w io.Writer) {
