@@ -210,7 +210,9 @@ func (a *app) usbFinish() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return a.print(resp, func(w io.Writer) { _, _ = fmt.Fprintf(w, "%s marked as exported\n", plural(resp.GetExported(), "pair")) })
+				return a.print(resp, func(w io.Writer) {
+					_, _ = fmt.Fprintf(w, "%s marked as exported\n", plural(resp.GetExported(), "pair"))
+				})
 			})
 		},
 	}
