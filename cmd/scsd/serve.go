@@ -111,19 +111,22 @@ func (sv *server) build(api, console *identity) error {
 }
 
 func (sv *server) listen(ctx context.Context) error {
-	var lc net.ListenConfig
+	// A hello is over long before a keep-alive would be sent.
+	hellos := net.ListenConfig{KeepAlive: -1}
+	var others net.ListenConfig
 	for _, l := range []struct {
 		ln         *net.Listener
+		lc         *net.ListenConfig
 		flag, addr string
 	}{
-		{&sv.helloLn, "hello-addr", sv.settings.helloAddr},
-		{&sv.apiLn, "grpc-addr", sv.settings.grpcAddr},
-		{&sv.metricsLn, "metrics-addr", sv.settings.metricsAddr},
+		{&sv.helloLn, &hellos, "hello-addr", sv.settings.helloAddr},
+		{&sv.apiLn, &others, "grpc-addr", sv.settings.grpcAddr},
+		{&sv.metricsLn, &others, "metrics-addr", sv.settings.metricsAddr},
 	} {
 		if l.addr == "" {
 			continue
 		}
-		ln, err := lc.Listen(ctx, "tcp", l.addr)
+		ln, err := l.lc.Listen(ctx, "tcp", l.addr)
 		if err != nil {
 			sv.closeListeners()
 			return hint("scsd doctor tells who has the port", fmt.Errorf("--%s: %w", l.flag, err))
