@@ -64,14 +64,18 @@ func moved(t *testing.T, doc string, dns bool) (l *lab, d *amtsim.Device, forged
 	l.crash()
 	d = l.device(p, amtsim.AMT90, func(o *amtsim.Options) { o.StateFile = state })
 	l.say(d.Addr().Addr(), pskHello(d.UUID(), p.pid))
+	hinted := func(n int) {
+		for len(l.engine.soft.hints(d.UUID(), p.pid)) < n {
+			time.Sleep(10 * time.Millisecond)
+		}
+	}
+	hinted(1)
 	for i := range 5 {
 		at := l.address(200 + i)
 		forged = append(forged, l.tarpit(netip.AddrPortFrom(at, l.port)), l.tarpit(netip.AddrPortFrom(at, l.port-1)))
 		l.say(at, pskHello(d.UUID(), p.pid))
 	}
-	for len(l.engine.soft.hints(d.UUID(), p.pid)) < 6 {
-		time.Sleep(10 * time.Millisecond)
-	}
+	hinted(6)
 	return l, d, forged
 }
 

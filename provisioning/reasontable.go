@@ -89,7 +89,7 @@ var reasons = []ReasonInfo{
 	{CommitDataMissing, "The device refuses to commit because something is missing.",
 		"Check host name, certificate and clock in the profile's parts; then retry."},
 	{CommitRefused, "The device refuses to commit.",
-		"Look at the status in the detail."},
+		"Look at the status in the detail, then retry: a device that has committed all the same is found."},
 	{FlashWriteLimit, "The firmware has written its flash memory too often for now.",
 		"Leave the PC on mains power for an hour or more, then retry."},
 	{CommitUnproven, "CommitChanges was sent, and the device has not yet been seen Operational. It is tried again.",
