@@ -2,9 +2,11 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -166,6 +168,42 @@ func TestInitTakesWhatIsMeantForIt(t *testing.T) {
 	fi, e := os.Stat(data)
 	if err != nil || e != nil || len(list) != 1 || fi.Mode().Perm() != 0o700 {
 		t.Errorf("got %v, %v, %v", list, fi, err)
+	}
+}
+
+// TestInitsAtOnce starts several inits of one data directory: one makes it, and
+// the others touch nothing of its.
+func TestInitsAtOnce(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	data, kek := filepath.Join(dir, "data"), filepath.Join(dir, "kek")
+	codes, errs := make([]int, 4), make([]string, 4)
+	var inits sync.WaitGroup
+	for i := range codes {
+		inits.Go(func() {
+			codes[i], _, errs[i] = scsd(t, "init", "--data", data, "--kek", kek, "--admin-context", filepath.Join(dir, fmt.Sprintf("%d.yaml", i)))
+		})
+	}
+	inits.Wait()
+	var good int
+	for i, code := range codes {
+		switch {
+		case code == 0:
+			good++
+		case !strings.Contains(errs[i], "is in use"):
+			t.Errorf("got %s", errs[i])
+		}
+	}
+	contexts, err := filepath.Glob(filepath.Join(dir, "*.yaml"))
+	if good != 1 || err != nil || len(contexts) != 1 {
+		t.Errorf("%d inits were good and made %v, %v; want one", good, contexts, err)
+	}
+	db, _, err := openStore(t.Context(), data, kek, bolt.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Error(err)
 	}
 }
 

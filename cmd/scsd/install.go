@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/amtscs/amtscs/access"
@@ -82,6 +83,7 @@ type installation struct {
 	console string   // common name of the certificate towards devices
 	now     func() time.Time
 
+	lock                          *os.File // the data directory, for this init alone
 	madeDir, madeKEK, madeContext bool
 }
 
@@ -95,6 +97,7 @@ func (in *installation) make(ctx context.Context) (err error) {
 		if err != nil {
 			in.undo()
 		}
+		_ = in.lock.Close()
 	}()
 	if _, err := os.Lstat(in.kek); errors.Is(err, fs.ErrNotExist) {
 		in.madeKEK = true
@@ -120,17 +123,46 @@ func (in *installation) make(ctx context.Context) (err error) {
 	return syncDir(in.data)
 }
 
-// prepareDir makes the data directory, or takes an empty one. The rest of an
-// init that was killed counts as nothing.
+// prepareDir makes the data directory, or takes an empty one, and locks it. The
+// rest of an init that was killed counts as nothing; one that is at work is told
+// by its lock.
 func (in *installation) prepareDir() error {
 	err := os.Mkdir(in.data, 0o700)
-	if err == nil {
-		in.madeDir = true
-		return nil
-	}
-	if !errors.Is(err, fs.ErrExist) {
+	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("making the data directory: %w", err)
 	}
+	in.madeDir = err == nil
+	if in.lock, err = lockDir(in.data); err != nil {
+		return err
+	}
+	if err := in.clearDir(); err != nil {
+		_ = in.lock.Close()
+		return err
+	}
+	return nil
+}
+
+// lockDir keeps a directory from every other lockDir until the file is closed,
+// as it is at the process's end.
+func lockDir(dir string) (*os.File, error) {
+	d, err := os.Open(dir)
+	if err != nil {
+		return nil, fmt.Errorf("opening the data directory: %w", err)
+	}
+	err = syscall.Flock(int(d.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if err == nil {
+		return d, nil
+	}
+	_ = d.Close()
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		return nil, hint("nothing was changed; wait until the other has ended", fmt.Errorf("data directory %s is in use: another scsd init is making it", dir))
+	}
+	return nil, fmt.Errorf("locking the data directory: %w", err)
+}
+
+// clearDir wants a data directory without anything but the rest of an init, which
+// it removes, and closes it to others.
+func (in *installation) clearDir() error {
 	list, err := os.ReadDir(in.data)
 	if err != nil {
 		return fmt.Errorf("looking into the data directory: %w", err)
