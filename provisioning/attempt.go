@@ -196,7 +196,7 @@ func (e *Engine) authenticate(ctx context.Context, key attemptKey, a attempt) (e
 // first attempt may mean an hour until the next hello.
 func (e *Engine) attemptFailed(key attemptKey, f *failure) time.Time {
 	now := e.cfg.Now()
-	e.log.Info("attempt failed", "uuid", key.uuid.String(), "pid", key.pid.String(), "peer", key.peer, "reason", string(f.reason), "err", f.err)
+	e.hush.info(now, "attempt failed", "uuid", key.uuid.String(), "pid", key.pid.String(), "peer", key.peer, "reason", string(f.reason), "err", f.err)
 	retry := f.retry || f.silent
 	var tries int
 	e.soft.mu.Lock()

@@ -21,6 +21,7 @@ import (
 type Engine struct {
 	cfg    Config
 	log    *slog.Logger
+	hush   hush // for lines that outsiders cause
 	policy *dialPolicy
 
 	hellos  chan arrival
@@ -47,7 +48,7 @@ func New(c Config) (*Engine, error) {
 	broken := make(chan error, 1)
 	c.Store = ownStore{Store: c.Store, failed: broken}
 	e := &Engine{
-		cfg: c, log: c.Log, broken: broken,
+		cfg: c, log: c.Log, hush: hush{log: c.Log}, broken: broken,
 		policy: &dialPolicy{allow: c.DialAllow, loopback: c.AllowLoopback, own: c.OwnAddresses, now: c.Now},
 		hellos: make(chan arrival, c.Limits.HelloQueue),
 		dials:  newSchedule[attemptKey](),
