@@ -31,7 +31,11 @@ func runCommand(stdout, stderr io.Writer) *cobra.Command {
 			if err := s.load(c.Flags(), os.Environ); err != nil {
 				return err
 			}
-			return serve(c.Context(), s, stdout, stderr)
+			err := serve(c.Context(), s, stdout, stderr)
+			if c.Context().Err() != nil && errors.Is(err, context.Canceled) {
+				return nil // told to stop before it was ready
+			}
+			return err
 		},
 	}
 	s.flags(c.Flags())

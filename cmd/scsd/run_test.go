@@ -41,9 +41,10 @@ func (l *locked) String() string {
 // running is scsd run in this process.
 type running struct {
 	addresses
-	out, errs locked
-	stop      context.CancelFunc
-	code      chan int
+	data, kek, ready string
+	out, errs        locked
+	stop             context.CancelFunc
+	code             chan int
 }
 
 // start makes an installation and runs it until stop.
@@ -55,7 +56,7 @@ func start(t *testing.T, more ...string) *running {
 		t.Fatal(errs)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	d := &running{stop: cancel, code: make(chan int, 1)}
+	d := &running{data: data, kek: kek, ready: ready, stop: cancel, code: make(chan int, 1)}
 	args := append([]string{
 		"run", "--data", data, "--kek", kek, "--hello-addr", "127.0.0.1:0", "--grpc-addr", "127.0.0.1:0",
 		"--metrics-addr", "127.0.0.1:0", "--ready-file", ready,

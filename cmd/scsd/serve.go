@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"google.golang.org/grpc"
 
@@ -52,12 +53,12 @@ type server struct {
 // serve runs until ctx is done, and then stops everything in order.
 func serve(ctx context.Context, s *settings, stdout, stderr io.Writer) (err error) {
 	tuneCollector()
-	removeReady(s.readyFile) // one of a server that was killed
 	p, err := s.open(ctx, newLog(stderr, s))
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, p.db.Close()) }()
+	removeReady(s.readyFile) // one of a server that was killed: none that runs has this store
 	api, err := p.identity(ctx, apiIdentity, s.serverNames)
 	if err != nil {
 		return err
@@ -206,15 +207,24 @@ func (sv *server) serveMetrics(wg *sync.WaitGroup) (stop func()) {
 	if sv.metricsLn == nil {
 		return func() {}
 	}
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(sv.metrics.registry, promhttp.HandlerOpts{}))
-	h := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 30 * time.Second, MaxHeaderBytes: 16 << 10}
+	h := metricsServer(sv.metrics.registry)
 	wg.Go(func() {
 		if err := h.Serve(sv.metricsLn); !errors.Is(err, http.ErrServerClosed) {
 			sv.ended("the metrics listener", err)
 		}
 	})
 	return func() { _ = h.Close() }
+}
+
+// metricsServer bounds how long anyone keeps a connection, since nobody logs in
+// here, and how many are answered at once.
+func metricsServer(g prometheus.Gatherer) *http.Server {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(g, promhttp.HandlerOpts{MaxRequestsInFlight: 8}))
+	return &http.Server{
+		Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second,
+		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10,
+	}
 }
 
 // addresses is the ready file.
