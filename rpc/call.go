@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"time"
+	"unicode/utf8"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -80,6 +81,11 @@ func (s *Server) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServ
 func (s *Server) around(ctx context.Context, c *call, fn func(context.Context) error) error {
 	c.begun = s.cfg.Now()
 	err := s.admit(ctx, c)
+	leave, busy := s.enterCall(c.user.Name)
+	defer leave()
+	if busy != nil {
+		err = busy
+	}
 	if err == nil {
 		err = s.contained(c, func() error { return fn(context.WithValue(ctx, callKey{}, c)) })
 	}
@@ -89,6 +95,30 @@ func (s *Server) around(ctx context.Context, c *call, fn func(context.Context) e
 	}
 	s.log(ctx, c, st, err)
 	return st.Err()
+}
+
+// enterCall counts the calls of a user; who is nobody was refused already. leave
+// is never nil.
+func (s *Server) enterCall(user string) (leave func(), err error) {
+	if user == "" {
+		return func() {}, nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.calls[user] >= MaxCalls {
+		return func() {}, errCalls
+	}
+	s.calls[user]++
+	return func() { s.leave(s.calls, user) }, nil
+}
+
+// leave counts down what enterCall and enter counted up.
+func (s *Server) leave(counts map[string]int, user string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if counts[user]--; counts[user] == 0 {
+		delete(counts, user)
+	}
 }
 
 // admit finds out who calls and whether they may.
@@ -189,8 +219,8 @@ func (s *Server) done(ctx context.Context, tx kv.Tx) error {
 // What cannot stand in the log is replaced, not left out.
 func (s *Server) auditFailure(ctx context.Context, c *call, st *status.Status, cause error) {
 	rule, ok := methods[c.method]
-	if !ok || !rule.Audit || c.user.Name == "" {
-		return
+	if !ok || !rule.Audit || c.user.Name == "" || errors.Is(cause, errCalls) {
+		return // of a flood, the calls that are let in are told
 	}
 	e := s.entry(c, audit.Failed)
 	if errors.Is(cause, errRole) {
@@ -233,8 +263,12 @@ func (s *Server) log(ctx context.Context, c *call, st *status.Status, err error)
 // clip keeps a caller's text from filling the log.
 func clip(s string) string {
 	const most = 300
-	if len(s) > most {
-		return s[:most] + "…"
+	if len(s) <= most {
+		return s
 	}
-	return s
+	end := most
+	for end > most-utf8.UTFMax && !utf8.RuneStart(s[end]) { // a status takes whole characters only
+		end--
+	}
+	return s[:end] + "…"
 }

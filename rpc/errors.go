@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"strings"
+	"syscall"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
@@ -12,6 +13,7 @@ import (
 	"google.golang.org/protobuf/protoadapt"
 
 	"github.com/amtscs/amtscs/amt"
+	"github.com/amtscs/amtscs/kv"
 	"github.com/amtscs/amtscs/profile"
 )
 
@@ -32,6 +34,10 @@ var (
 	errStopping = errors.New("the server is stopping")
 	// errWatches is returned for one Watch too many.
 	errWatches = errors.New("too many watches at a time")
+	// errCalls is returned for one call too many.
+	errCalls = errors.New("too many calls at a time")
+	// errFull is returned in place of an error of the store for want of space.
+	errFull = errors.New("the server's disk is full")
 	// errAhead is returned for a Watch that begins behind the end of the log.
 	errAhead = errors.New("the event log has not come so far: was the store put back?")
 	// errRepeated is returned for a request_id that asked for something else before.
@@ -75,6 +81,12 @@ func (s *Server) statusOf(c *call, err error) *status.Status {
 	if errors.As(err, &bad) {
 		return bad.status()
 	}
+	switch { // without the paths of the server
+	case errors.Is(err, kv.ErrFailed):
+		err = kv.ErrFailed
+	case full(err):
+		err = errFull
+	}
 	r, known := refusal(err)
 	text := clip(err.Error())
 	if !known {
@@ -95,6 +107,11 @@ func (s *Server) statusOf(c *call, err error) *status.Status {
 		meta["step"] = c.step
 	}
 	return r.status(text, meta, faults(err)...)
+}
+
+// full reports whether the store has no space.
+func full(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EFBIG)
 }
 
 func (r Refusal) status(text string, meta map[string]string, more ...protoadapt.MessageV1) *status.Status {

@@ -41,6 +41,8 @@ var refusals = []Refusal{
 	{errPanic, codes.Internal, "InternalFault", "the server's log tells more"},
 	{errStopping, codes.Unavailable, "ServerStopping", "try again in a moment"},
 	{errWatches, codes.ResourceExhausted, "TooManyWatches", "end some of this user's watches"},
+	{errCalls, codes.ResourceExhausted, "TooManyCalls", "wait for some of this user's calls to end"},
+	{errFull, codes.ResourceExhausted, "StoreFull", "make room on the disk of the server's data directory: nothing is lost, and set-ups go on by themselves"},
 	{errAhead, codes.OutOfRange, "EventsAhead", "list, and watch after snapshot_sequence"},
 	{errRepeated, codes.AlreadyExists, "RequestIDUsed", "choose a new request_id"},
 	{errProtocol, codes.InvalidArgument, "WrongMessageOrder", "send the header first and then rows"},
@@ -120,6 +122,7 @@ var refusals = []Refusal{
 
 	{seal.ErrSealed, codes.DataLoss, "SecretDoesNotOpen", hintStore},
 	{seal.ErrChanged, codes.Aborted, "KeysetChanged", "try again"},
+	{kv.ErrFailed, codes.Unavailable, "StoreFailed", "check the server's disk, then restart the server"},
 	{kv.ErrClosed, codes.Unavailable, "ServerStopping", "try again in a moment"},
 	{context.Canceled, codes.Canceled, "Cancelled", ""},
 	{context.DeadlineExceeded, codes.DeadlineExceeded, "DeadlineExceeded", "give the call more time"},

@@ -36,6 +36,9 @@ const (
 	MaxStreams = 256
 	// MaxWatches bounds the Watch calls of one user at a time.
 	MaxWatches = 32
+	// MaxCalls bounds all calls of one user at a time, on all connections: a user
+	// may have any number of those.
+	MaxCalls = 512
 )
 
 // Config is what a Server serves. All of the first group is required.
@@ -72,8 +75,9 @@ type Server struct {
 	stop     sync.Once
 	stopping chan struct{} // closed when long calls are to end
 
-	mu      sync.Mutex // guards watches
-	watches map[string]int
+	mu      sync.Mutex     // guards what follows
+	watches map[string]int // by user
+	calls   map[string]int // by user
 }
 
 // New makes a server for connections that TLS has verified as t says: see TLS.
@@ -93,7 +97,7 @@ func New(c Config, t *tls.Config) (*Server, error) {
 	if c.SignOfLife == 0 {
 		c.SignOfLife = 30 * time.Second
 	}
-	s := &Server{cfg: c, health: health.NewServer(), stopping: make(chan struct{}), watches: map[string]int{}}
+	s := &Server{cfg: c, health: health.NewServer(), stopping: make(chan struct{}), watches: map[string]int{}, calls: map[string]int{}}
 	s.grpc = grpc.NewServer(
 		grpc.Creds(credentials.NewTLS(t)),
 		grpc.ChainUnaryInterceptor(append(c.Unary, s.unary)...),

@@ -71,13 +71,7 @@ func (s *Server) enter(user string) (leave func(), err error) {
 		return nil, errWatches
 	}
 	s.watches[user]++
-	return func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if s.watches[user]--; s.watches[user] == 0 {
-			delete(s.watches, user)
-		}
-	}, nil
+	return func() { s.leave(s.watches, user) }, nil
 }
 
 // begin finds the start and tells it.

@@ -158,6 +158,12 @@ func (w *world) certificate() func() (*tls.Certificate, error) {
 // user adds a user and connects as it.
 func (w *world) user(name string, role access.Role) *grpc.ClientConn {
 	w.t.Helper()
+	return w.connect(w.enrol(name, role))
+}
+
+// enrol adds a user and returns what it connects with.
+func (w *world) enrol(name string, role access.Role) *tls.Certificate {
+	w.t.Helper()
 	k, csr := w.key(name)
 	cert, err := w.ca.IssueClient(w.t.Context(), ca.ClientRequest{User: name, CSR: csr})
 	w.ok(err)
@@ -170,7 +176,7 @@ func (w *world) user(name string, role access.Role) *grpc.ClientConn {
 		}
 		return w.users.AddCertificate(tx, name, serial, cert.NotAfter, mv)
 	}))
-	return w.connect(&tls.Certificate{Certificate: [][]byte{cert.Raw, w.ca.APIIntermediate().Raw}, PrivateKey: k})
+	return &tls.Certificate{Certificate: [][]byte{cert.Raw, w.ca.APIIntermediate().Raw}, PrivateKey: k}
 }
 
 // connect connects with a client certificate, or none.
