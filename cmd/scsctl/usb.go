@@ -83,8 +83,17 @@ func (s *setupFile) check() error {
 	if _, err := sample.Record(s.v); err != nil {
 		return &failure{code: exitUsage, message: err.Error(), hint: "choose a later --file-version if the PCs' firmware reads it", cause: err}
 	}
-	if _, err := os.Lstat(s.out); err == nil && !s.again {
+	if s.out == "" {
+		return usage("--out is empty: the file to write")
+	}
+	fi, err := os.Lstat(s.out)
+	switch {
+	case err != nil: // writing tells what else is wrong
+		return nil
+	case !s.again:
 		return fmt.Errorf("%s: %w", s.out, atomicfile.ErrExists)
+	case !fi.Mode().IsRegular():
+		return failed("name the file itself, as setup.bin in the folder of the mounted USB key", "%s: %w", s.out, atomicfile.ErrKind)
 	}
 	return nil
 }

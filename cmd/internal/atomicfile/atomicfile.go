@@ -13,11 +13,20 @@ import (
 	"path/filepath"
 )
 
-// ErrExists is returned by Create when the file is there already.
-var ErrExists = errors.New("the file exists already")
+// Errors of Write and Create.
+var (
+	// ErrExists is returned by Create when the file is there already.
+	ErrExists = errors.New("the file exists already")
+	// ErrKind is returned by Write for a folder, a device, a pipe or a socket.
+	ErrKind = errors.New("it is not a file, and is not replaced")
+)
 
-// Write puts data at path with the given mode, replacing what was there.
+// Write puts data at path with the given mode, replacing what was there: a file,
+// or a symbolic link, which is not followed. Anything else is ErrKind.
 func Write(path string, data []byte, mode fs.FileMode) error {
+	if fi, err := os.Lstat(path); err == nil && !fi.Mode().IsRegular() && fi.Mode().Type() != fs.ModeSymlink {
+		return fmt.Errorf("%s: %w", path, ErrKind)
+	}
 	tmp, err := stage(path, data, mode)
 	if err != nil {
 		return err

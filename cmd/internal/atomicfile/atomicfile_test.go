@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 
 	"github.com/amtscs/amtscs/cmd/internal/atomicfile"
@@ -43,13 +44,45 @@ func TestNothingHalfMadeStays(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(sub, "x"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := atomicfile.Write(sub, []byte("one"), 0o600); err == nil {
-		t.Error("a folder in the file's place was no error")
+	if err := atomicfile.Write(sub, []byte("one"), 0o600); !errors.Is(err, atomicfile.ErrKind) {
+		t.Errorf("a folder in the file's place: got %v, want ErrKind", err)
 	}
 	left, err := os.ReadDir(dir)
 	if err != nil || len(left) != 1 {
 		t.Errorf("left over: %v, %v", left, err)
 	}
+}
+
+func TestWriteKeepsWhatIsNoFile(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	pipe := filepath.Join(dir, "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Skip(err)
+	}
+	if err := atomicfile.Write(pipe, []byte("one"), 0o600); !errors.Is(err, atomicfile.ErrKind) {
+		t.Errorf("got %v, want ErrKind", err)
+	}
+	if fi, err := os.Lstat(pipe); err != nil || fi.Mode().Type() != os.ModeNamedPipe {
+		t.Errorf("got %v, %v, want the pipe", fi, err)
+	}
+}
+
+func TestWriteReplacesALink(t *testing.T) {
+	t.Parallel()
+	other := filepath.Join(t.TempDir(), "other")
+	if err := os.WriteFile(other, []byte("kept"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "f")
+	if err := os.Symlink(other, path); err != nil {
+		t.Fatal(err)
+	}
+	if err := atomicfile.Write(path, []byte("one"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, path, "one", 0o600)
+	expect(t, other, "kept", 0o600)
 }
 
 func expect(t *testing.T, path, want string, mode os.FileMode) {
