@@ -2,7 +2,9 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 
@@ -13,23 +15,26 @@ import (
 
 // askNewPassword reads a password that AMT will take: twice and unseen from a
 // terminal, else one line of standard input.
-func (a *app) askNewPassword(what string) (string, error) {
+func (a *app) askNewPassword(ctx context.Context, what string) (string, error) {
 	f, ok := a.stdin.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) {
-		line, err := bufio.NewReader(a.stdin).ReadString('\n')
+		line, err := bufio.NewReader(interruptible{ctx, a.stdin}).ReadString('\n')
+		if ctx.Err() != nil {
+			return "", ctx.Err()
+		}
 		if line = strings.TrimRight(line, "\r\n"); line == "" {
 			return "", failed("type it, or write it to standard input", "no password was given: %v", err)
 		}
 		return checked(line)
 	}
-	first, err := a.askUnseen(f, what+": ")
+	first, err := a.askUnseen(ctx, f, what+": ")
 	if err != nil {
 		return "", err
 	}
 	if _, err := checked(first); err != nil {
 		return "", err
 	}
-	second, err := a.askUnseen(f, "the same again: ")
+	second, err := a.askUnseen(ctx, f, "the same again: ")
 	if err != nil {
 		return "", err
 	}
@@ -39,14 +44,56 @@ func (a *app) askNewPassword(what string) (string, error) {
 	return first, nil
 }
 
-func (a *app) askUnseen(f *os.File, prompt string) (string, error) {
-	_, _ = fmt.Fprint(a.stderr, prompt)
-	b, err := term.ReadPassword(int(f.Fd()))
-	_, _ = fmt.Fprintln(a.stderr)
+// askUnseen leaves the terminal as it was, also when a signal ends the question.
+func (a *app) askUnseen(ctx context.Context, f *os.File, prompt string) (string, error) {
+	before, err := term.GetState(int(f.Fd()))
 	if err != nil {
 		return "", fmt.Errorf("reading a password: %w", err)
 	}
+	_, _ = fmt.Fprint(a.stderr, prompt)
+	b, err := until(ctx, func() ([]byte, error) { return term.ReadPassword(int(f.Fd())) })
+	_, _ = fmt.Fprintln(a.stderr)
+	if err != nil {
+		_ = term.Restore(int(f.Fd()), before)
+		return "", fmt.Errorf("reading a password: %w", err)
+	}
 	return string(b), nil
+}
+
+// until returns what read returns, or the error of ctx if that is done before:
+// the program is about to end then, and read with it.
+func until(ctx context.Context, read func() ([]byte, error)) ([]byte, error) {
+	type result struct {
+		b   []byte
+		err error
+	}
+	done := make(chan result, 1)
+	go func() {
+		b, err := read()
+		done <- result{b, err}
+	}()
+	select {
+	case r := <-done:
+		return r.b, r.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// interruptible reads until a context is done, even from a pipe or a terminal
+// where nothing comes.
+type interruptible struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (i interruptible) Read(p []byte) (int, error) {
+	b, err := until(i.ctx, func() ([]byte, error) {
+		own := make([]byte, len(p)) // p is the caller's again when ctx is done
+		n, err := i.r.Read(own)
+		return own[:n], err
+	})
+	return copy(p, b), err
 }
 
 func checked(password string) (string, error) {

@@ -28,7 +28,7 @@ func (a *app) keysGenerate() *cobra.Command {
 			switch policy {
 			case "random":
 			case "prompt":
-				password, err := a.askNewPassword("MEBx password for all PCs of the batch")
+				password, err := a.askNewPassword(c.Context(), "MEBx password for all PCs of the batch")
 				if err != nil {
 					return err
 				}

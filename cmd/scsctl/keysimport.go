@@ -66,7 +66,7 @@ type importer struct {
 // run sends the rows as they are read. Bad rows are known at the end of the file
 // only: breaking off then leaves nothing in the store.
 func (im *importer) run(ctx context.Context, conn *grpc.ClientConn) error {
-	format, r, done, err := im.open()
+	format, r, done, err := im.open(ctx)
 	if err != nil {
 		return err
 	}
@@ -100,10 +100,10 @@ func (im *importer) run(ctx context.Context, conn *grpc.ClientConn) error {
 	return im.report(resp, bad)
 }
 
-func (im *importer) open() (batch.Format, io.Reader, func(), error) {
+func (im *importer) open(ctx context.Context) (batch.Format, io.Reader, func(), error) {
 	if im.file == "-" {
 		im.header.Source = "standard input"
-		format, r, err := batch.Detect(im.app.stdin)
+		format, r, err := batch.Detect(interruptible{ctx, im.app.stdin})
 		return format, r, func() {}, err
 	}
 	f, err := os.Open(im.file)
@@ -111,7 +111,7 @@ func (im *importer) open() (batch.Format, io.Reader, func(), error) {
 		return 0, nil, nil, fmt.Errorf("reading the list: %w", err)
 	}
 	im.header.Source = filepath.Base(im.file)
-	format, r, err := batch.Detect(f)
+	format, r, err := batch.Detect(interruptible{ctx, f})
 	if err != nil {
 		_ = f.Close()
 		return 0, nil, nil, fmt.Errorf("reading the list: %w", err)
