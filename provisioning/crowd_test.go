@@ -5,6 +5,7 @@ import (
 	"crypto/rsa"
 	"errors"
 	mathrand "math/rand/v2"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -118,9 +119,9 @@ func TestFewWorkers(t *testing.T) {
 // TestAttemptsAreBounded counts what hellos with known PIDs leave behind.
 func TestAttemptsAreBounded(t *testing.T) {
 	t.Parallel()
-	now := time.Now()
+	start, later := time.Now(), atomic.Int64{}
 	l := newLab(t, func(c *Config) {
-		c.NoDial, c.Now = true, func() time.Time { return now }
+		c.NoDial, c.Now = true, func() time.Time { return start.Add(time.Duration(later.Load())) }
 		c.Limits.Attempts, c.Limits.AttemptsPerPID, c.Limits.AttemptsPerSource = 20, 3, 8
 	})
 	for i, p := range l.pairs(40) {
@@ -138,7 +139,7 @@ func TestAttemptsAreBounded(t *testing.T) {
 	if st, err := l.engine.Statistics(t.Context()); err != nil || st.Attempts != 20 {
 		t.Errorf("after a restart: %d attempts, %v", st.Attempts, err)
 	}
-	now = now.Add(7 * time.Hour)
+	later.Store(int64(7 * time.Hour))
 	if err := l.engine.dropOldAttempts(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -93,6 +93,10 @@ func TestDevices(t *testing.T) {
 		t.Errorf("got %v", info)
 	}
 	w.lastEntry("DeviceService.RetryDevice", uuid, audit.Failed)
+	_, err = c.RetryDevice(t.Context(), &scsv1.RetryDeviceRequest{Uuid: uuid, Pid: "0000-037M"})
+	refused(t, err, codes.FailedPrecondition, "WrongState")
+	_, err = c.RetryDevice(t.Context(), &scsv1.RetryDeviceRequest{Uuid: uuid, Pid: "0000-037X"})
+	refused(t, err, codes.InvalidArgument, "InvalidRequest")
 	for _, call := range []func() error{
 		func() error { _, err := c.GetDevice(t.Context(), &scsv1.GetDeviceRequest{Uuid: other}); return err },
 		func() error { _, err := c.PauseDevice(t.Context(), &scsv1.PauseDeviceRequest{Uuid: other}); return err },
