@@ -32,7 +32,7 @@ var (
 	ErrUnknownUser = errors.New("no such user")
 	// ErrLastAdmin is returned when the change would leave no administrator who
 	// can log in.
-	ErrLastAdmin = errors.New("the last administrator cannot be removed: add another one first")
+	ErrLastAdmin = errors.New("the last administrator cannot be removed")
 	// ErrExpiry is returned for a time of expiry that is not in the future.
 	ErrExpiry = errors.New("the time of expiry has passed")
 )

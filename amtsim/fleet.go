@@ -40,7 +40,7 @@ type Fleet struct{ devices []*Device }
 // NewFleet makes the devices; it opens nothing.
 func NewFleet(o FleetOptions) (*Fleet, error) {
 	if o.Count < 1 {
-		return nil, fmt.Errorf("%w: %d devices", ErrOptions, o.Count)
+		return nil, fmt.Errorf("%w: %d devices, want 1 or more", ErrOptions, o.Count)
 	}
 	if len(o.Generations) == 0 {
 		o.Generations = []*Generation{AMT90}

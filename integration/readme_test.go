@@ -37,16 +37,25 @@ func readmeSession(t *testing.T) string {
 	return session + "\n"
 }
 
-// TestReadmeSession pastes the README's session into bash, letter for letter. It
-// uses the default ports: in a network of its own, which has nothing but a
+// TestReadmeSession pastes the README's session into a shell, letter for letter.
+// It uses the default ports: in a network of its own, which has nothing but a
 // loopback, or else on this machine if they are free.
 func TestReadmeSession(t *testing.T) {
 	t.Parallel()
-	if _, err := exec.LookPath("bash"); err != nil {
-		t.Skip("bash is missing: install it to run this test")
+	for _, shell := range []string{"bash", "dash", "sh"} {
+		t.Run(shell, func(t *testing.T) {
+			if _, err := exec.LookPath(shell); err != nil {
+				t.Skipf("%s is missing: install it to run this test", shell)
+			}
+			pasteSession(t, shell)
+		})
 	}
+}
+
+func pasteSession(t *testing.T, shell string) {
+	t.Helper()
 	session := readmeSession(t)
-	line := []string{"bash", "-e", "-c", session}
+	line := []string{shell, "-e", "-c", session}
 	if err := ownNetwork("true"); err == nil {
 		line = append([]string{"unshare", "--user", "--map-root-user", "--net", "sh", "-c", `ip link set lo up && exec "$@"`, "sh"}, line...)
 	} else if err := defaultPortsFree(); err != nil {

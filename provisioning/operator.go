@@ -139,7 +139,7 @@ func (e *Engine) retry(ctx context.Context, act Act, uuid amt.UUID, pid amt.PID)
 		}
 		superseded := status == Cancelled && Reason(w.GetReason()) == Superseded
 		if w == nil || status == Running || status == Done || superseded {
-			return fmt.Errorf("there is nothing to retry in status %v: %w", status, ErrState)
+			return nothingToRetry(w, status)
 		}
 		fenceOff(w)
 		if State(w.GetState()) < CommitSent && !commitUnknown(w) {
@@ -318,4 +318,17 @@ func helloOf(row *pb.InboxRow) *hello.Message {
 		Version: hello.Version(row.GetVersion()), UUID: uuidOf(row.GetUuid()), PID: pidOf(row.GetPid()),
 		Retry: row.GetRetry(), CredentialsSet: row.GetCredentialsSet(),
 	}
+}
+
+// nothingToRetry says why a device is not retried.
+func nothingToRetry(w *pb.Workflow, status Status) error {
+	switch {
+	case w == nil:
+		return fmt.Errorf("its set-up has not begun: it waits for the device's hello: %w", ErrState)
+	case status == Running:
+		return fmt.Errorf("its set-up is running: %w", ErrState)
+	case status == Done:
+		return fmt.Errorf("its set-up is done, and no pair of it waits in the inbox: %w", ErrState)
+	}
+	return fmt.Errorf("another set-up took the place of this one: %w", ErrState)
 }

@@ -71,7 +71,7 @@ var reasons = []ReasonInfo{
 	{TrustedRootRefused, "The device refuses the root certificate that mutual TLS needs.",
 		"Look at the status in the detail; full tables are emptied by setting the PC back to factory mode."},
 	{CredentialRefused, "The device refuses to use the certificate for TLS.",
-		"Look at the status in the detail."},
+		"Look at the status in the detail, then: scsctl device retry UUID. If it stays so, set the PC back to factory mode: full tables are emptied."},
 	{ClientCertificateAbsent, "The profile asks for mutual TLS, but the server has no client certificate for devices.",
 		"Run scsd doctor; scsd init makes that certificate."},
 	{SettingRefused, "The device refuses a setting of the profile.",

@@ -333,7 +333,7 @@ func (r *run) issue(ctx context.Context) (func(*edit) error, error) {
 		if !bytes.Equal(ed.w.GetCertificate(), cert.Raw) {
 			ed.w.Certificate, ed.w.CertificateHandle = cert.Raw, ""
 		}
-		ed.tell(CertificateIssued, "serial %x, until %s", cert.SerialNumber, cert.NotAfter.UTC().Format("2006-01-02"))
+		ed.tell(CertificateIssued, "serial %032x, until %s", cert.SerialNumber, cert.NotAfter.UTC().Format("2006-01-02"))
 		return nil
 	}, nil
 }

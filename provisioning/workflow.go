@@ -227,7 +227,11 @@ func (r *run) finish(ctx context.Context, err error) time.Time {
 	}
 	r.tellInbox(f)
 	status := Status(r.wf.GetStatus())
-	r.log.Info("workflow put down", "step", name, "state", State(r.wf.GetState()).String(), "status", status.String(), "reason", string(f.reason), "next", next, "err", f.err)
+	about := []any{"step", name, "state", State(r.wf.GetState()).String(), "status", status.String(), "reason", string(f.reason), "err", f.err}
+	if !next.IsZero() {
+		about = append(about, "next", next)
+	}
+	r.log.Info("workflow put down", about...)
 	if status == Failed {
 		r.e.cfg.Observe.Failed(name, f.reason)
 	}

@@ -26,7 +26,7 @@ func (s *auditService) ListAuditEntries(ctx context.Context, req *scsv1.ListAudi
 	}
 	resp := &scsv1.ListAuditEntriesResponse{}
 	err := s.cfg.Store.View(ctx, func(r kv.Reader) error {
-		list, next, err := s.cfg.Audit.List(r, f, audit.Page{After: after, Limit: int(req.GetPageSize())})
+		list, next, err := s.cfg.Audit.List(r, f, audit.Page{After: after, Limit: int(req.GetPageSize()), Newest: req.GetNewestFirst()})
 		resp.Entries, resp.NextPageToken = each(list, auditMessage), sequenceToken(next)
 		return err
 	})

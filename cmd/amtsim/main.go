@@ -66,6 +66,8 @@ func hintFor(err error) string {
 	switch {
 	case errors.Is(err, setupbin.ErrUsedUp):
 		return "each device takes one record: generate more pairs and write a new setup.bin, or ask for fewer devices with -n"
+	case errors.Is(err, amtsim.ErrTrouble):
+		return "amtsim --help lists the troubles and how to name calls and devices"
 	case errors.Is(err, setupbin.ErrVersion):
 		return "write the file again with scsctl usb write --file-version, or choose other firmware with --amt"
 	case errors.Is(err, syscall.EADDRINUSE):

@@ -22,7 +22,7 @@ func (a *app) auditList() *cobra.Command {
 	var req scsv1.ListAuditEntriesRequest
 	var limit int
 	c := &cobra.Command{
-		Use: "list", Short: "List the audit log, the oldest first", Args: takes(),
+		Use: "list", Short: "List the audit log, the oldest first or the newest", Args: takes(),
 		RunE: func(c *cobra.Command, _ []string) error {
 			return a.stream(c.Context(), func(ctx context.Context, conn *grpc.ClientConn) error {
 				client := scsv1.NewAuditServiceClient(conn)
@@ -46,6 +46,7 @@ func (a *app) auditList() *cobra.Command {
 	}
 	c.Flags().StringVar(&req.Who, "who", "", "only entries of this user")
 	c.Flags().StringVar(&req.Object, "object", "", "only entries about this PID, UUID, batch, profile, serial or user")
+	c.Flags().BoolVar(&req.NewestFirst, "newest", false, "the newest first: --newest --limit 20 shows the last 20")
 	return limitFlag(c, &limit)
 }
 

@@ -217,6 +217,14 @@ func (s *settings) check() error {
 			return usage("--%s %d: want 1 to %d", flag, n, 1<<20)
 		}
 	}
+	if s.readyFile != "" {
+		if info, err := os.Stat(filepath.Dir(s.readyFile)); err != nil || !info.IsDir() {
+			return usage("--ready-file %q: its folder is not there", s.readyFile)
+		}
+		if info, err := os.Stat(s.readyFile); err == nil && !info.Mode().IsRegular() {
+			return usage("--ready-file %q: this is no regular file", s.readyFile)
+		}
+	}
 	return s.checkWords()
 }
 

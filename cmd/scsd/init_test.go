@@ -109,7 +109,7 @@ func examine(t *testing.T, data, kek string) {
 	if err := os.Chmod(data, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	code, out, errs = scsd(t, "doctor", "--data", data, "--kek", kek, "--hello-addr", "127.0.0.1:0", "--grpc-addr", "127.0.0.1:0", "-o", "json")
+	code, out, errs = scsd(t, "doctor", "--data", data, "--kek", kek, "--hello-addr", "127.0.0.1:0", "--grpc-addr", "127.0.0.1:0", "--metrics-addr", "", "-o", "json")
 	if code != 1 || !strings.Contains(out, `"failures": 1`) || !strings.Contains(out, "chmod 0700") {
 		t.Errorf("got %d\n%s%s", code, out, errs)
 	}

@@ -207,7 +207,9 @@ type ListAuditEntriesRequest struct {
 	// Only entries of this user.
 	Who string `protobuf:"bytes,3,opt,name=who,proto3" json:"who,omitempty"`
 	// Only entries about this object.
-	Object        string `protobuf:"bytes,4,opt,name=object,proto3" json:"object,omitempty"`
+	Object string `protobuf:"bytes,4,opt,name=object,proto3" json:"object,omitempty"`
+	// The newest first, going back in time; without, the oldest first.
+	NewestFirst   bool `protobuf:"varint,5,opt,name=newest_first,json=newestFirst,proto3" json:"newest_first,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -268,6 +270,13 @@ func (x *ListAuditEntriesRequest) GetObject() string {
 		return x.Object
 	}
 	return ""
+}
+
+func (x *ListAuditEntriesRequest) GetNewestFirst() bool {
+	if x != nil {
+		return x.NewestFirst
+	}
+	return false
 }
 
 // ListAuditEntriesResponse is a page of entries. It may be short, even empty,
@@ -435,13 +444,14 @@ const file_scs_v1_audit_service_proto_rawDesc = "" +
 	"\x06object\x18\x06 \x01(\tR\x06object\x12\x16\n" +
 	"\x06reason\x18\a \x01(\tR\x06reason\x12.\n" +
 	"\aoutcome\x18\b \x01(\x0e2\x14.scs.v1.AuditOutcomeR\aoutcome\x12\x12\n" +
-	"\x04hash\x18\t \x01(\fR\x04hash\"\x7f\n" +
+	"\x04hash\x18\t \x01(\fR\x04hash\"\xa2\x01\n" +
 	"\x17ListAuditEntriesRequest\x12\x1b\n" +
 	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
 	"page_token\x18\x02 \x01(\tR\tpageToken\x12\x10\n" +
 	"\x03who\x18\x03 \x01(\tR\x03who\x12\x16\n" +
-	"\x06object\x18\x04 \x01(\tR\x06object\"p\n" +
+	"\x06object\x18\x04 \x01(\tR\x06object\x12!\n" +
+	"\fnewest_first\x18\x05 \x01(\bR\vnewestFirst\"p\n" +
 	"\x18ListAuditEntriesResponse\x12,\n" +
 	"\aentries\x18\x01 \x03(\v2\x12.scs.v1.AuditEntryR\aentries\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x17\n" +

@@ -30,7 +30,7 @@ const (
 // AuditService reads the audit log: who did what with secrets, pairs, devices,
 // profiles, certificates and users. Its entries are chained by hashes.
 type AuditServiceClient interface {
-	// ListAuditEntries lists entries in the order of their sequences.
+	// ListAuditEntries lists entries in the order of their sequences, or backwards.
 	ListAuditEntries(ctx context.Context, in *ListAuditEntriesRequest, opts ...grpc.CallOption) (*ListAuditEntriesResponse, error)
 	// VerifyAuditLog recomputes the chain of hashes.
 	VerifyAuditLog(ctx context.Context, in *VerifyAuditLogRequest, opts ...grpc.CallOption) (*VerifyAuditLogResponse, error)
@@ -71,7 +71,7 @@ func (c *auditServiceClient) VerifyAuditLog(ctx context.Context, in *VerifyAudit
 // AuditService reads the audit log: who did what with secrets, pairs, devices,
 // profiles, certificates and users. Its entries are chained by hashes.
 type AuditServiceServer interface {
-	// ListAuditEntries lists entries in the order of their sequences.
+	// ListAuditEntries lists entries in the order of their sequences, or backwards.
 	ListAuditEntries(context.Context, *ListAuditEntriesRequest) (*ListAuditEntriesResponse, error)
 	// VerifyAuditLog recomputes the chain of hashes.
 	VerifyAuditLog(context.Context, *VerifyAuditLogRequest) (*VerifyAuditLogResponse, error)
