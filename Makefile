@@ -33,7 +33,7 @@ test:
 race:
 	CGO_ENABLED=1 $(GO) test -race -timeout 25m $(PKGS)
 
-# Figures as ratios against a baseline in the same run: see docs/operations.md.
+# Figures as ratios against a baseline in the same run: see docs/measurements.md.
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem $(PKGS)
 	$(GO) run ./bench
