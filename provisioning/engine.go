@@ -182,7 +182,9 @@ func nextDue[K comparable](ctx context.Context, s *schedule[K], now func() time.
 	}
 }
 
-// loadWorkflows puts every workflow that the engine works on into the queue.
+// loadWorkflows puts every workflow that the engine works on into the queue. A
+// time of the next try that no wait explains was stored by a clock that has been
+// set back since: it is not waited for.
 func (e *Engine) loadWorkflows(ctx context.Context) error {
 	due := map[amt.UUID]time.Time{}
 	err := e.cfg.Store.View(ctx, func(r kv.Reader) error {
@@ -203,7 +205,11 @@ func (e *Engine) loadWorkflows(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("reading the workflows: %w", err)
 	}
+	latest := e.cfg.Now().Add(2 * max(e.cfg.Timing.RetryMax, e.cfg.Timing.NameRetry))
 	for uuid, at := range due {
+		if at.After(latest) {
+			at = latest
+		}
 		e.queue.at(uuid, at)
 	}
 	return nil

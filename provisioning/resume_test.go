@@ -324,3 +324,31 @@ func TestOwnKeyPool(t *testing.T) {
 		seen[key.N.String()] = true
 	}
 }
+
+// TestClockSetBackOverRestart restarts the engine with a clock that was a year ahead before:
+// what waits is tried soon, not in a year.
+func TestClockSetBackOverRestart(t *testing.T) {
+	t.Parallel()
+	var ahead atomic.Int64
+	ahead.Store(int64(365 * 24 * time.Hour))
+	l := newLab(t, func(c *Config) {
+		c.Timing.NameRetry, c.Timing.RetryMax = 200*time.Millisecond, 200*time.Millisecond
+		c.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+	})
+	l.apply("default", namelessProfile)
+	d := l.device(l.pairs(1)[0], amtsim.AMT90, nil)
+	l.boot(d)
+	dev := l.await(d.UUID(), "waiting for a name", func(dev Device) bool { return dev.Status == Waiting && dev.Reason == NameNeeded })
+	if time.Until(dev.NextTry) < 300*24*time.Hour {
+		t.Fatalf("the next try is at %v: the clock was not ahead", dev.NextTry)
+	}
+	l.store.blow()
+	l.stop()
+	<-l.done
+	if err := l.store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	ahead.Store(0)
+	l.open(false)
+	l.await(d.UUID(), "tried again", func(dev Device) bool { return dev.Status == Waiting && time.Until(dev.NextTry) < time.Hour })
+}
