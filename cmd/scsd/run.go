@@ -1,10 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -100,4 +102,22 @@ func newLog(w io.Writer, s *settings) *slog.Logger {
 		return slog.New(slog.NewJSONHandler(w, o))
 	}
 	return slog.New(slog.NewTextHandler(w, o))
+}
+
+// takeStandardLog sends what libraries write to the standard logger to log, at
+// level debug: net/http tells there when a device sends bytes that nobody asked
+// for. Of such text, which others choose, the first line's beginning is kept.
+func takeStandardLog(to *slog.Logger) {
+	log.SetFlags(0)
+	log.SetOutput(libraryLog{to})
+}
+
+// libraryLog gets one message with each Write.
+type libraryLog struct{ to *slog.Logger }
+
+// Write implements io.Writer.
+func (l libraryLog) Write(b []byte) (int, error) {
+	line, _, _ := bytes.Cut(b, []byte("\n"))
+	l.to.Debug("a library's message", "text", string(line[:min(len(line), 120)]))
+	return len(b), nil
 }

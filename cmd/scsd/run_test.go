@@ -223,3 +223,32 @@ func TestIssuerSaysWhatIsFinal(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// TestLibraryLog keeps the log one of JSON lines, whatever a library writes.
+func TestLibraryLog(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		level, text string
+		want        string // of the message's text; "" for no line at all
+	}{
+		{"debug", "Unsolicited response\nsecond line", "Unsolicited response"},
+		{"debug", strings.Repeat("x", 500), strings.Repeat("x", 120)},
+		{"info", "Unsolicited response", ""},
+	} {
+		var b bytes.Buffer
+		w := libraryLog{newLog(&b, &settings{logLevel: tt.level, logFormat: "json"})}
+		if n, err := w.Write([]byte(tt.text)); n != len(tt.text) || err != nil {
+			t.Errorf("got %d, %v", n, err)
+		}
+		if tt.want == "" {
+			if b.Len() != 0 {
+				t.Errorf("level %s: got %s", tt.level, b.String())
+			}
+			continue
+		}
+		var line struct{ Level, Text string }
+		if err := json.Unmarshal(b.Bytes(), &line); err != nil || line.Level != "DEBUG" || line.Text != tt.want {
+			t.Errorf("got %s, %v", b.String(), err)
+		}
+	}
+}

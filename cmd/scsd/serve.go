@@ -53,7 +53,9 @@ type server struct {
 // serve runs until ctx is done, and then stops everything in order.
 func serve(ctx context.Context, s *settings, stdout, stderr io.Writer) (err error) {
 	tuneCollector()
-	p, err := s.open(ctx, newLog(stderr, s))
+	log := newLog(stderr, s)
+	takeStandardLog(log)
+	p, err := s.open(ctx, log)
 	if err != nil {
 		return err
 	}
