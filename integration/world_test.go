@@ -3,11 +3,14 @@ package integration
 import (
 	"context"
 	"encoding/pem"
+	"flag"
 	"fmt"
 	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -36,10 +39,22 @@ func TestMain(m *testing.M) {
 	if out, err := buildPrograms(dir); err != nil {
 		fmt.Fprintf(os.Stderr, "building the programs: %v\n%s", err, out)
 	} else {
+		parallel()
 		status = m.Run()
 	}
 	_ = os.RemoveAll(dir)
 	os.Exit(status)
+}
+
+// parallel lets more tests run at once than there are cores, unless the command
+// line says how many: they mostly wait for devices.
+func parallel() {
+	flag.Parse()
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if !given {
+		_ = flag.Set("test.parallel", strconv.Itoa(3*runtime.GOMAXPROCS(0)))
+	}
 }
 
 func buildPrograms(dir string) ([]byte, error) {

@@ -218,7 +218,11 @@ func (m *machine) importing(rt *rapid.T) {
 }
 
 func (m *machine) reserve(rt *rapid.T) {
-	rec := m.take(rt)[0]
+	recs := m.take(rt)
+	if len(recs) == 0 {
+		rt.Skip("no record is left")
+	}
+	rec := recs[0]
 	rec.Exported = false
 	prepared, err := m.Prepare([]keystore.Record{rec})
 	if err != nil {
