@@ -149,7 +149,10 @@ func (e *Engine) authenticate(ctx context.Context, key attemptKey, a attempt) (e
 		case v.known:
 			return errNotWorthIt
 		case v.reason != "":
-			return because(v.reason, fmt.Errorf("the pair or the device has changed since the hello"))
+			if v.detail != "" {
+				return because(v.reason, errors.New(v.detail))
+			}
+			return because(v.reason, errors.New("the pair or the device has changed since the hello"))
 		}
 		if secrets, err = e.cfg.Keys.Secrets(r, key.pid); err != nil {
 			return err

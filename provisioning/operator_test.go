@@ -297,3 +297,28 @@ func TestPasswordsAreAudited(t *testing.T) {
 		t.Errorf("of no device: got %v", err)
 	}
 }
+
+// TestBusyStepIsShown waits for a firmware that is busy: the step is the one that
+// waits, not one before it that leaves nothing in the store.
+func TestBusyStepIsShown(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, func(c *Config) { c.Timing.Busy, c.Timing.BusyTries = time.Hour, 3 })
+	d := l.device(l.pairs(1)[0], amtsim.AMT32, trouble(t, "AddKey=2"))
+	l.boot(d)
+	l.await(d.UUID(), "at the key", func(dev Device) bool { return dev.Status == Running && dev.Step == "key" })
+}
+
+// TestPolicyNarrows starts the engine anew with a dial policy that leaves a device
+// out: its set-up waits, and goes on when the policy lets it in again.
+func TestPolicyNarrows(t *testing.T) {
+	t.Parallel()
+	l, d, _ := crashed(t, "11-before", basicProfile, nil)
+	l.tune = func(c *Config) { c.DialAllow = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")} }
+	l.crash()
+	l.await(d.UUID(), "waiting", func(dev Device) bool {
+		return dev.Status == Waiting && dev.Reason == AddressNotAllowed && !dev.NextTry.IsZero()
+	})
+	l.tune = nil
+	l.crash()
+	l.operational(d)
+}

@@ -202,5 +202,12 @@ func shownStep(w *pb.Workflow) string {
 	case w.GetFailedStep() != "":
 		return w.GetFailedStep()
 	}
+	// Steps that leave nothing in the store lie between: the one whose call is under
+	// way is the true one.
+	for _, in := range w.GetIntentions() {
+		if in.GetState() == intentionPending && in.GetStep() > w.GetStep() {
+			return stepName(in.GetStep())
+		}
+	}
 	return stepAfter(w)
 }

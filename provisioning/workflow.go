@@ -242,7 +242,7 @@ func (r *run) finish(ctx context.Context, err error) time.Time {
 // cannot be reached as itself is waited for.
 func (r *run) sort(err error) *failure {
 	f := classify(err)
-	if pskReasons[f.reason] || f.reason == UUIDMismatch || f.reason == NotInSetup {
+	if pskReasons[f.reason] || f.reason == UUIDMismatch || f.reason == NotInSetup || f.reason == AddressNotAllowed {
 		f.retry, f.silent = true, true
 	}
 	return f

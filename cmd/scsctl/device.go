@@ -68,10 +68,14 @@ func (a *app) deviceTable(w io.Writer, devices []*scsv1.Device) {
 func (a *app) deviceShow() *cobra.Command {
 	var events int
 	c := &cobra.Command{
-		Use: "show UUID", Short: "Tell a device's whole story and what to do next", Args: takes("UUID"),
+		Use: "show DEVICE", Short: "Tell a device's whole story and what to do next", Long: theDevice, Args: takes("DEVICE"),
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.call(c.Context(), func(ctx context.Context, conn *grpc.ClientConn) error {
-				resp, err := scsv1.NewDeviceServiceClient(conn).GetDevice(ctx, &scsv1.GetDeviceRequest{Uuid: args[0]})
+				uuid, err := deviceUUID(ctx, conn, args[0])
+				if err != nil {
+					return err
+				}
+				resp, err := scsv1.NewDeviceServiceClient(conn).GetDevice(ctx, &scsv1.GetDeviceRequest{Uuid: uuid})
 				if err != nil {
 					return err
 				}
@@ -129,7 +133,9 @@ func showDevice(w io.Writer, d *scsv1.Device, story []*scsv1.Event) {
 func (a *app) deviceAssign() *cobra.Command {
 	var req scsv1.AssignDeviceRequest
 	c := &cobra.Command{
-		Use: "assign UUID [--fqdn NAME] [--profile PROFILE]", Short: "Give a device its name and profile, seen or not yet", Args: takes("UUID"),
+		Use: "assign UUID [--fqdn NAME] [--profile PROFILE]", Short: "Give a device its name and profile, seen or not yet",
+		Long: "Give a device its name and profile, whether it has said hello or not. A set-up takes them when it begins or is\n" +
+			"retried; a device that is Operational takes them at its next set-up.", Args: takes("UUID"),
 		RunE: func(c *cobra.Command, args []string) error {
 			if req.GetFqdn() == "" && req.GetProfile() == "" {
 				return usage("%s needs --fqdn or --profile", c.CommandPath())
@@ -140,6 +146,9 @@ func (a *app) deviceAssign() *cobra.Command {
 				if err != nil {
 					return err
 				}
+				if d := resp.GetDevice(); d.GetState() == scsv1.WorkflowState_WORKFLOW_STATE_OPERATIONAL {
+					_, _ = fmt.Fprintln(a.stderr, "scsctl: note: the device is Operational: the name and the profile that were assigned are for its next set-up")
+				}
 				return a.print(resp, func(w io.Writer) { showDevice(w, resp.GetDevice(), nil) })
 			})
 		},
@@ -149,16 +158,20 @@ func (a *app) deviceAssign() *cobra.Command {
 	return c
 }
 
-// eachDevice runs act for every UUID and goes on after a refusal.
-func (a *app) eachDevice(ctx context.Context, uuids []string, done string, act func(context.Context, scsv1.DeviceServiceClient, string) (proto.Message, error)) error {
+// eachDevice runs act for every device's UUID and goes on after a refusal.
+func (a *app) eachDevice(ctx context.Context, devices []string, done string, act func(context.Context, scsv1.DeviceServiceClient, string) (proto.Message, error)) error {
 	return a.call(ctx, func(ctx context.Context, conn *grpc.ClientConn) error {
 		client := scsv1.NewDeviceServiceClient(conn)
 		var last error
 		bad := 0
-		for _, u := range uuids {
-			resp, err := act(ctx, client, u)
+		for _, u := range devices {
+			var resp proto.Message
+			uuid, err := deviceUUID(ctx, conn, u)
+			if err == nil {
+				resp, err = act(ctx, client, uuid)
+			}
 			if err != nil {
-				if last, bad = err, bad+1; len(uuids) > 1 {
+				if last, bad = err, bad+1; len(devices) > 1 {
 					_, _ = fmt.Fprintf(a.stderr, "scsctl: error: %s\n", explain(err).message)
 				}
 				continue
@@ -167,17 +180,17 @@ func (a *app) eachDevice(ctx context.Context, uuids []string, done string, act f
 				return err
 			}
 		}
-		if last != nil && bad < len(uuids) {
-			return partly(explain(last).hint, "%d of %s refused", bad, plural(len(uuids), "device"))
+		if last != nil && bad < len(devices) {
+			return partly(explain(last).hint, "%d of %s refused", bad, plural(len(devices), "device"))
 		}
 		return last
 	})
 }
 
-// uuids wants one UUID or more.
-func uuids(c *cobra.Command, args []string) error {
+// someDevices wants one device or more.
+func someDevices(c *cobra.Command, args []string) error {
 	if len(args) == 0 {
-		return takes("UUID")(c, args)
+		return takes("DEVICE")(c, args)
 	}
 	return nil
 }
@@ -185,7 +198,7 @@ func uuids(c *cobra.Command, args []string) error {
 func (a *app) deviceRetry() *cobra.Command {
 	var pid string
 	c := &cobra.Command{
-		Use: "retry UUID...", Short: "Put failed or waiting set-ups back to work", Args: uuids,
+		Use: "retry DEVICE...", Short: "Put failed or waiting set-ups back to work", Long: theDevice, Args: someDevices,
 		RunE: func(c *cobra.Command, args []string) error {
 			if pid != "" && len(args) > 1 {
 				return usage("--pid is for one device")
@@ -202,7 +215,7 @@ func (a *app) deviceRetry() *cobra.Command {
 func (a *app) devicePause() *cobra.Command {
 	var reason string
 	c := &cobra.Command{
-		Use: "pause UUID...", Short: "Hold running set-ups back until device retry", Args: uuids,
+		Use: "pause DEVICE...", Short: "Hold running set-ups back until device retry", Long: theDevice, Args: someDevices,
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.eachDevice(c.Context(), args, "is paused", func(ctx context.Context, client scsv1.DeviceServiceClient, u string) (proto.Message, error) {
 				return client.PauseDevice(ctx, &scsv1.PauseDeviceRequest{Uuid: u, Reason: reason})
@@ -216,7 +229,7 @@ func (a *app) devicePause() *cobra.Command {
 func (a *app) deviceCancel() *cobra.Command {
 	var reason string
 	c := &cobra.Command{
-		Use: "cancel UUID...", Short: "End running set-ups; the devices stay as the last step left them", Args: uuids,
+		Use: "cancel DEVICE...", Short: "End running set-ups; the devices stay as the last step left them", Long: theDevice, Args: someDevices,
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.eachDevice(c.Context(), args, "is cancelled", func(ctx context.Context, client scsv1.DeviceServiceClient, u string) (proto.Message, error) {
 				return client.CancelDevice(ctx, &scsv1.CancelDeviceRequest{Uuid: u, Reason: reason})
@@ -230,10 +243,12 @@ func (a *app) deviceCancel() *cobra.Command {
 func (a *app) devicePassword() *cobra.Command {
 	var req scsv1.RevealDevicePasswordRequest
 	c := &cobra.Command{
-		Use: "password UUID", Short: "Show the passwords of a device (audited)", Args: takes("UUID"),
+		Use: "password DEVICE", Short: "Show the passwords of a device (audited)", Long: theDevice, Args: takes("DEVICE"),
 		RunE: func(c *cobra.Command, args []string) error {
-			req.Uuid = args[0]
-			return a.call(c.Context(), func(ctx context.Context, conn *grpc.ClientConn) error {
+			return a.call(c.Context(), func(ctx context.Context, conn *grpc.ClientConn) (err error) {
+				if req.Uuid, err = deviceUUID(ctx, conn, args[0]); err != nil {
+					return err
+				}
 				resp, err := scsv1.NewDeviceServiceClient(conn).RevealDevicePassword(ctx, &req)
 				if err != nil {
 					return err
