@@ -260,3 +260,6 @@ func (noIssuer) IssueDevice(context.Context, provisioning.CertificateRequest) (*
 
 // Bundle implements provisioning.Issuer.
 func (noIssuer) Bundle() []*x509.Certificate { return nil }
+
+// Supersede implements provisioning.Issuer.
+func (noIssuer) Supersede(kv.Tx, amt.UUID, *x509.Certificate, string) (int, error) { return 0, nil }

@@ -1,6 +1,7 @@
 package ca
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/x509"
@@ -47,13 +48,28 @@ func (a *Authority) Revoke(tx kv.Tx, serial amt.Serial, rv Revocation) error {
 // holder that is neither revoked nor expired, and says how many: what goes with
 // a user's revocation, or with a device that was stolen.
 func (a *Authority) RevokeHolder(tx kv.Tx, p Purpose, holder string, rv Revocation) (int, error) {
+	return a.revokeAll(tx, p, holder, nil, rv)
+}
+
+// Supersede revokes, as superseded, every certificate and unfinished serial of a
+// device other than keep, which may be nil, and says how many: what is due once
+// a device serves another certificate, or none.
+func (a *Authority) Supersede(tx kv.Tx, uuid amt.UUID, keep *x509.Certificate, rv Revocation) (int, error) {
+	rv.Reason = Superseded
+	return a.revokeAll(tx, Device, uuid.String(), keep, rv)
+}
+
+func (a *Authority) revokeAll(tx kv.Tx, p Purpose, holder string, keep *x509.Certificate, rv Revocation) (int, error) {
 	rv, err := a.checked(rv)
 	if err != nil {
 		return 0, err
 	}
 	var todo []*record
 	err = records.ScanIndex(tx, indexHolder, kv.IndexKey([]byte(holder)), func(_, _ []byte, m *record) error {
-		if Purpose(m.Purpose) == p && m.Holder == holder && m.Revocation == nil && !rv.At.After(m.NotAfter.AsTime()) {
+		if Purpose(m.Purpose) != p || m.Holder != holder || keep != nil && bytes.Equal(m.Certificate, keep.Raw) {
+			return nil
+		}
+		if m.Revocation == nil && !rv.At.After(m.NotAfter.AsTime()) {
 			todo = append(todo, m)
 		}
 		return nil

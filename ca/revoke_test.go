@@ -270,3 +270,43 @@ func TestRevokeUndone(t *testing.T) {
 		t.Errorf("got %v, and the certificate is %v", err, f.state(serial))
 	}
 }
+
+func TestSupersede(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	issue := func(u amt.UUID, name string, n int) *x509.Certificate {
+		cert, err := f.IssueDevice(t.Context(), DeviceRequest{UUID: u, FQDN: name, PublicKey: key(n).Public()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return cert
+	}
+	first, second := issue(uuid(1), "one.example.com", 0), issue(uuid(1), "two.example.com", 1)
+	other := issue(uuid(2), "three.example.com", 2)
+	supersede := func(keep *x509.Certificate, want int) {
+		t.Helper()
+		var n int
+		err := f.update(func(tx kv.Tx) (err error) {
+			n, err = f.Authority.Supersede(tx, uuid(1), keep, Revocation{Reason: KeyCompromise, Who: "scsd"})
+			return err
+		})
+		if err != nil || n != want {
+			t.Errorf("got %d, %v, want %d", n, err, want)
+		}
+	}
+	supersede(second, 1)
+	supersede(second, 0) // again
+	all, _, err := listAll(f, Filter{Holder: uuid(1).String()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range all {
+		if isFirst := c.Serial == serialOf(t, first); isFirst != (c.Revocation != nil) || isFirst && c.Revocation.Reason != Superseded {
+			t.Errorf("certificate %v: revocation %+v", c.Serial, c.Revocation)
+		}
+	}
+	supersede(nil, 1)
+	if left, _, _ := listAll(f, Filter{State: Good}); len(left) != 1 || left[0].Serial != serialOf(t, other) {
+		t.Errorf("%d are left", len(left))
+	}
+}

@@ -30,6 +30,10 @@ type Issuer interface {
 	IssueDevice(ctx context.Context, req CertificateRequest) (*x509.Certificate, error)
 	// Bundle is the root and what else verifies a device's leaf, the root first.
 	Bundle() []*x509.Certificate
+	// Supersede revokes, in tx, what was issued for a device other than keep, nil
+	// for a device without a certificate, and says how many. The device no longer
+	// serves it.
+	Supersede(tx kv.Tx, uuid amt.UUID, keep *x509.Certificate, why string) (int, error)
 }
 
 // CertificateRequest asks for a device's TLS server certificate.

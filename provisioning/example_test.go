@@ -11,6 +11,7 @@ import (
 
 	"github.com/amtscs/amtscs/amt"
 	"github.com/amtscs/amtscs/keystore"
+	"github.com/amtscs/amtscs/kv"
 	"github.com/amtscs/amtscs/kv/bolt"
 	"github.com/amtscs/amtscs/provisioning"
 	"github.com/amtscs/amtscs/seal"
@@ -24,6 +25,8 @@ func (noIssuer) IssueDevice(context.Context, provisioning.CertificateRequest) (*
 }
 
 func (noIssuer) Bundle() []*x509.Certificate { return nil }
+
+func (noIssuer) Supersede(kv.Tx, amt.UUID, *x509.Certificate, string) (int, error) { return 0, nil }
 
 // An engine over a store of its own: a person names a device before its first
 // hello, and whoever follows the events hears of it.

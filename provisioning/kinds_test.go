@@ -14,6 +14,7 @@ import (
 	"github.com/amtscs/amtscs/amt"
 	"github.com/amtscs/amtscs/amtsim"
 	"github.com/amtscs/amtscs/ca"
+	"github.com/amtscs/amtscs/kv"
 	"github.com/amtscs/amtscs/wsman"
 )
 
@@ -35,6 +36,19 @@ func TestReallocate(t *testing.T) {
 	}
 	if second.FQDN != first.FQDN || second.Profile != first.Profile || second.Serial == first.Serial {
 		t.Errorf("got %s %s %v, before %s %s %v", second.FQDN, second.Profile, second.Serial, first.FQDN, first.Profile, first.Serial)
+	}
+	err := l.store.View(t.Context(), func(r kv.Reader) error {
+		old, err := l.auth.Get(r, first.Serial)
+		if err != nil || old.Revocation == nil || old.Revocation.Reason != ca.Superseded {
+			t.Errorf("the first certificate is not superseded: %+v, %v", old.Revocation, err)
+		}
+		if now, err := l.auth.Get(r, second.Serial); err != nil || now.Revocation != nil {
+			t.Errorf("the second certificate: %+v, %v", now.Revocation, err)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 	l.truth(d)
 }

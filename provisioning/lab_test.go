@@ -189,6 +189,11 @@ func (i issuer) IssueDevice(ctx context.Context, req CertificateRequest) (*x509.
 	return cert, err
 }
 
+// Supersede implements Issuer.
+func (i issuer) Supersede(tx kv.Tx, uuid amt.UUID, keep *x509.Certificate, why string) (int, error) {
+	return i.Authority.Supersede(tx, uuid, keep, ca.Revocation{Who: serverName, Why: why})
+}
+
 // newLab starts an engine; tune, which may be nil, changes its configuration.
 func newLab(t *testing.T, tune func(*Config)) *lab {
 	t.Helper()

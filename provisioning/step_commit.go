@@ -2,6 +2,7 @@ package provisioning
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 
@@ -90,8 +91,30 @@ func (r *run) operational(s *session) func(*edit) error {
 		d.Operational, d.OperationalAt = true, stamp(ed.now)
 		d.Certificate = w.GetCertificate()
 		settle(w, stepCommit, callCommit, intentionResolved, "the device is Operational")
+		if err := r.supersede(ed); err != nil {
+			return err
+		}
 		return r.spendPairs(ed)
 	}
+}
+
+// supersede revokes the certificates of earlier set-ups and tries.
+func (r *run) supersede(ed *edit) error {
+	var keep *x509.Certificate
+	if der := ed.w.GetCertificate(); len(der) > 0 {
+		var err error
+		if keep, err = x509.ParseCertificate(der); err != nil {
+			return fmt.Errorf("reading the device's certificate: %w", err)
+		}
+	}
+	n, err := r.e.cfg.Issuer.Supersede(ed.tx, r.uuid, keep, "another set-up took its place")
+	if err != nil {
+		return fmt.Errorf("revoking earlier certificates: %w", err)
+	}
+	if n > 0 {
+		ed.tell(CertificatesSuperseded, "%d of earlier set-ups", n)
+	}
+	return nil
 }
 
 // spendPairs ends the use of the pair of this set-up and of older ones.

@@ -191,10 +191,12 @@ const (
 	PasswordSet       EventType = "PasswordSet"       // the device has it
 	MEBxPasswordKept  EventType = "MEBxPasswordKept"  // the device's policy kept the old one
 	CertificateIssued EventType = "CertificateIssued" // and stored
-	Rewound           EventType = "Rewound"           // a workflow went back to an earlier step
-	DeviceAssigned    EventType = "DeviceAssigned"    // a person gave it name or profile
-	PairAdmitted      EventType = "PairAdmitted"      // a person lets an Operational device in with a new pair
-	ProfileApplied    EventType = "ProfileApplied"    // a new version of a profile
+	// CertificatesSuperseded tells that those of earlier set-ups were revoked.
+	CertificatesSuperseded EventType = "CertificatesSuperseded"
+	Rewound                EventType = "Rewound"        // a workflow went back to an earlier step
+	DeviceAssigned         EventType = "DeviceAssigned" // a person gave it name or profile
+	PairAdmitted           EventType = "PairAdmitted"   // a person lets an Operational device in with a new pair
+	ProfileApplied         EventType = "ProfileApplied" // a new version of a profile
 )
 
 // Event is one entry of the event log.

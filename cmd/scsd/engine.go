@@ -10,7 +10,9 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/amtscs/amtscs/amt"
 	"github.com/amtscs/amtscs/ca"
+	"github.com/amtscs/amtscs/kv"
 	"github.com/amtscs/amtscs/provisioning"
 	"github.com/amtscs/amtscs/tlspsk"
 	"github.com/amtscs/amtscs/wsman"
@@ -34,6 +36,11 @@ func (i issuer) IssueDevice(ctx context.Context, req provisioning.CertificateReq
 
 // Bundle implements provisioning.Issuer.
 func (i issuer) Bundle() []*x509.Certificate { return i.ca.Bundle() }
+
+// Supersede implements provisioning.Issuer.
+func (i issuer) Supersede(tx kv.Tx, uuid amt.UUID, keep *x509.Certificate, why string) (int, error) {
+	return i.ca.Supersede(tx, uuid, keep, ca.Revocation{Who: "scsd", Why: why})
+}
 
 var pskVersions = map[string]uint16{"1.0": tls.VersionTLS10, "1.1": tls.VersionTLS11, "1.2": tls.VersionTLS12}
 
