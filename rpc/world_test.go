@@ -57,6 +57,10 @@ func (i issuer) IssueDevice(ctx context.Context, r provisioning.CertificateReque
 	return i.Authority.IssueDevice(ctx, ca.DeviceRequest{UUID: r.UUID, FQDN: r.FQDN, PublicKey: r.PublicKey})
 }
 
+func (i issuer) Supersede(tx kv.Tx, uuid amt.UUID, keep *x509.Certificate, why string) (int, error) {
+	return i.Authority.Supersede(tx, uuid, keep, ca.Revocation{Who: "scsd", Why: why})
+}
+
 // world is a server over a real store, with a user for each role.
 type world struct {
 	t      *testing.T

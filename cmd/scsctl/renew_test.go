@@ -34,6 +34,8 @@ func (noIssuer) IssueDevice(context.Context, provisioning.CertificateRequest) (*
 	return nil, provisioning.ErrNotIssued
 }
 
+func (noIssuer) Supersede(kv.Tx, amt.UUID, *x509.Certificate, string) (int, error) { return 0, nil }
+
 func pemOf(c *x509.Certificate) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})
 }
