@@ -1,7 +1,6 @@
 package setupbin
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"strings"
@@ -72,8 +71,6 @@ func (e Entry) checkValue(v Version) error {
 		err = checkASCII(e.Value)
 	case varNewPassword:
 		err = amt.CheckPassword(amt.NewSecret(e.Value))
-	case varManageability:
-		err = checkAtMost(e.Value, 1)
 	case varPID:
 		err = amt.PID(e.Value).Check()
 	case varPPS:
@@ -84,9 +81,13 @@ func (e Entry) checkValue(v Version) error {
 		err = checkName(string(e.Value))
 	case varHashAdd:
 		err = checkHash(e.Value, v)
-	case varServerPort:
-		if binary.LittleEndian.Uint16(e.Value) == 0 {
-			err = errors.New("port 0: want 1 to 65535")
+	case varHostName:
+		err = checkLabel(string(e.Value))
+	case varDomain:
+		err = checkName(string(e.Value))
+	default:
+		if err = checkChoice(e); err == nil {
+			err = checkNumber(e)
 		}
 	}
 	if err != nil {
@@ -113,11 +114,12 @@ func checkASCII(b []byte) error {
 	return nil
 }
 
-func checkAtMost(b []byte, limit byte) error {
-	if b[0] > limit {
-		return fmt.Errorf("value %d: want 0 to %d", b[0], limit)
+// checkLabel wants one DNS label.
+func checkLabel(s string) error {
+	if strings.Contains(s, ".") {
+		return errors.New("a host name has no dots: the domain is 2/12")
 	}
-	return nil
+	return checkName(s)
 }
 
 // checkName wants DNS labels.
@@ -193,8 +195,20 @@ func (r *Record) checkTogether(v Version) error {
 	if has[varPID] != has[varPPS] {
 		return fmt.Errorf("variables 2/1 and 2/2: %w: a PID needs its PPS and a PPS its PID", ErrVariable)
 	}
+	if err := r.checkNetwork(has); err != nil {
+		return err
+	}
 	if v.Major() == 2 && has[varHashAdd] && !has[varHashConfig] {
 		return fmt.Errorf("variable 2/8: %w: version %v wants 2/7 before it", ErrOrder, v)
+	}
+	return nil
+}
+
+// checkNetwork wants one way to an address.
+func (r *Record) checkNetwork(has map[uint16]bool) error {
+	dhcp, ok := r.Get(ModuleAMT, varDHCP&0xff)
+	if has[varStaticIPv4] && ok && len(dhcp) == 1 && dhcp[0] == 2 {
+		return fmt.Errorf("variable 2/19 Static IPv4: %w: 2/13 says that the address comes by DHCP", ErrVariable)
 	}
 	return nil
 }

@@ -60,20 +60,14 @@ func TestEveryGate(t *testing.T) {
 	}
 }
 
+// sample is a good value of a variable: that of the golden files.
 func sample(row Variable) Raw {
-	switch (Entry{Module: row.Module, Variable: row.Variable}).ID() {
-	case "1/3":
-		return Raw{1}
-	case "1/2":
-		return Raw("P@ssw0rd")
-	case "2/1":
-		return Raw("0000037M")
-	case "2/2":
-		return Raw("NKLDG5DCRRNQE9YZZIJL7LFLVJED69XJ")
-	case "2/8":
-		return append(append(Raw{1}, make([]byte, 20)...), 1, 'x')
+	for _, v := range allValues() {
+		if v.Module == row.Module && v.Variable == row.Variable {
+			return v.value
+		}
 	}
-	return bytes.Repeat(Raw{'1'}, row.MinLen)[:row.MinLen:row.MinLen]
+	return nil
 }
 
 func e(module, variable uint16, value string) Entry {
@@ -116,7 +110,7 @@ func TestCheck(t *testing.T) {
 		{"PPS alone", V1, with(e(2, 2, pps)), ErrVariable, "a PID needs its PPS"},
 		{"short PID", V1, with(e(2, 1, "0000"), e(2, 2, pps)), ErrVariable, "4 bytes, want 8 to 8"},
 		{"port 0", V3, with(e(2, 18, "\x00\x00")), ErrVariable, "want 1 to 65535"},
-		{"manageability 2", V1, []Entry{e(1, 3, "\x02")}, ErrVariable, "want 0 to 1"},
+		{"manageability 2", V1, []Entry{e(1, 3, "\x02")}, ErrVariable, "want 0 (none), 1 (Intel AMT)"},
 		{"control character", V1, []Entry{e(1, 1, "admin\n"), e(1, 2, "P@ssw0rd")}, ErrVariable, "character 6 is not printable"},
 		{"FQDN with a dot first", V2, with(e(2, 4, ".corp.example")), ErrVariable, "not a DNS name"},
 		{"FQDN with a hyphen last", V2, with(e(2, 4, "scs.corp-")), ErrVariable, "not a DNS name"},

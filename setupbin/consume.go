@@ -111,7 +111,7 @@ func ConsumeFile(name string, versions ...Version) (r *Record, err error) {
 			r, err = nil, fmt.Errorf("consuming a record: %w", cerr)
 		}
 	}()
-	if err := lock(f); err != nil {
+	if err := Lock(f); err != nil {
 		return nil, fmt.Errorf("consuming a record: locking %s: %w", name, err)
 	}
 	r, err = Consume(f, versions...)

@@ -5,4 +5,4 @@ package setupbin
 import "os"
 
 // lock does nothing where there are no file locks.
-func lock(*os.File) error { return nil }
+func Lock(*os.File) error { return nil }

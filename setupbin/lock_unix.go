@@ -8,8 +8,9 @@ import (
 	"syscall"
 )
 
-// lock waits for the only lock on f; closing f gives it back.
-func lock(f *os.File) error {
+// Lock waits for the only lock on f; closing f gives it back. Where the system has
+// no file locks it does nothing (Windows, Solaris, AIX).
+func Lock(f *os.File) error {
 	for {
 		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX)
 		if !errors.Is(err, syscall.EINTR) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/amtscs/amtscs/amt"
 )
@@ -18,6 +19,7 @@ type SetupRecord struct {
 	FQDN            string     // 2/4, from version 2: the configuration server's name
 	Server          netip.Addr // 2/17, from version 2.1: its IPv4 address
 	Port            uint16     // 2/18, from version 2.1: its port; 0: not in the record
+	Settings        Settings   // further variables; ParseSetup leaves them alone
 }
 
 // ErrNoSetup is returned for a record that holds no PID and PPS.
@@ -29,7 +31,13 @@ func (s SetupRecord) Record(v Version) (*Record, error) {
 	if err := s.check(); err != nil {
 		return nil, fmt.Errorf("making a set-up record: %w", err)
 	}
-	r := NewRecord(s.entries()...)
+	more, err := s.Settings.Entries()
+	if err != nil {
+		return nil, fmt.Errorf("making a set-up record: %w", err)
+	}
+	list := append(s.entries(), more...)
+	slices.SortStableFunc(list, compare)
+	r := NewRecord(list...)
 	if err := r.Check(v); err != nil {
 		return nil, fmt.Errorf("making a set-up record: %w", err)
 	}
@@ -70,8 +78,8 @@ func (s SetupRecord) entries() []Entry {
 		list = append(list, Entry{Module: ModuleAMT, Variable: 4, Value: Raw(s.FQDN)})
 	}
 	if s.Server.IsValid() {
-		a := s.Server.Unmap().As4()
-		list = append(list, Entry{Module: ModuleAMT, Variable: 17, Value: Raw{a[3], a[2], a[1], a[0]}})
+		a := s.Server
+		list = append(list, Entry{Module: ModuleAMT, Variable: 17, Value: reverse(a)})
 	}
 	if s.Port != 0 {
 		list = append(list, Entry{Module: ModuleAMT, Variable: 18, Value: binary.LittleEndian.AppendUint16(nil, s.Port)})
@@ -122,7 +130,7 @@ func (s *SetupRecord) set(e Entry) (err error) {
 		if len(b) != 4 {
 			return fmt.Errorf("%d bytes, want 4", len(b))
 		}
-		s.Server = netip.AddrFrom4([4]byte{b[3], b[2], b[1], b[0]})
+		s.Server = reversed(b)
 	case varServerPort:
 		if len(b) != 2 {
 			return fmt.Errorf("%d bytes, want 2", len(b))

@@ -67,14 +67,26 @@ const (
 	varCurrentPassword = ModuleME<<8 | 1
 	varNewPassword     = ModuleME<<8 | 2
 	varManageability   = ModuleME<<8 | 3
+	varPowerPackage    = ModuleME<<8 | 6
 	varPID             = ModuleAMT<<8 | 1
 	varPPS             = ModuleAMT<<8 | 2
 	varDNSSuffix       = ModuleAMT<<8 | 3
 	varServerFQDN      = ModuleAMT<<8 | 4
 	varHashConfig      = ModuleAMT<<8 | 7
 	varHashAdd         = ModuleAMT<<8 | 8
+	varRedirection     = ModuleAMT<<8 | 10
+	varHostName        = ModuleAMT<<8 | 11
+	varDomain          = ModuleAMT<<8 | 12
+	varDHCP            = ModuleAMT<<8 | 13
 	varServerIPv4      = ModuleAMT<<8 | 17
 	varServerPort      = ModuleAMT<<8 | 18
+	varStaticIPv4      = ModuleAMT<<8 | 19
+	varVLAN            = ModuleAMT<<8 | 20
+	varKVM             = ModuleAMT<<8 | 25
+	varConsent         = ModuleAMT<<8 | 26
+	varProvisioning    = ModuleAMT<<8 | 28
+	varSupport         = ModuleAMT<<8 | 30
+	varServiceType     = ModuleAMT<<8 | 34
 )
 
 // Limits of values.
