@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/amtscs/amtscs/amt"
+	"github.com/amtscs/amtscs/media"
 	"github.com/amtscs/amtscs/setupbin"
 )
 
@@ -31,13 +32,14 @@ var (
 	ErrUSB = errors.New("no record could be taken")
 )
 
-// insert takes the next record of a setup.bin and applies it.
+// insert takes the next record of a setup.bin, or of the one in a disk image, and
+// applies it.
 func (d *Device) insert(path string) error {
 	if d.Phase() != amt.Factory {
 		return ErrNotFactory
 	}
 	g := d.opt.Generation
-	rec, err := setupbin.ConsumeFile(path, g.files()...)
+	rec, err := media.Consume(path, g.files()...)
 	if err != nil {
 		if errors.Is(err, setupbin.ErrVersion) {
 			err = fmt.Errorf("AMT %v reads setup.bin up to version %v: %w", g, g.NewestFile, err)

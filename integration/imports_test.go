@@ -16,6 +16,7 @@ var imports = map[string]string{
 	"amt":               "",
 	"hello":             "amt",
 	"setupbin":          "amt",
+	"media":             "amt setupbin",
 	"tlspsk":            "amt",
 	"wsman":             "amt",
 	"profile":           "amt",
@@ -36,7 +37,7 @@ var imports = map[string]string{
 	"provisioning":      "amt kv seal proto/scsstore/v1 hello keystore profile settings wsman tlspsk",
 	"rpc": "amt kv seal proto/scs/v1 proto/scsstore/v1 hello setupbin keystore keystore/batch profile settings wsman tlspsk " +
 		"provisioning ca access audit",
-	"amtsim": "amt hello setupbin tlspsk",
+	"amtsim": "amt hello media setupbin tlspsk",
 }
 
 // anything holds the folders that wire everything: programs, their tests, measurements.

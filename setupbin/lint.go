@@ -89,15 +89,14 @@ type linter struct {
 	offset int64 // of the record at hand
 	place  int   // of the record at hand, from 1
 
-	marked, prefix int   // records whose valid flag is cleared; those before the first valid one
-	valid          int   // records that are valid
-	afterValid     int64 // where the first marked record behind a valid one begins
-	scrambled      int   // records that stand scrambled
-	pids           map[string]int
-	modules        map[uint16]bool // that entries use
-	trailing       int64
-	cut            bool // the file ended early
-	unlistedSeen   bool
+	marked       int   // records whose valid flag is cleared
+	valid        int   // records that are valid
+	afterValid   int64 // where the first marked record behind a valid one begins
+	scrambled    int   // records that stand scrambled
+	pids         map[string]int
+	trailing     int64
+	cut          bool // the file ended early
+	unlistedSeen bool
 }
 
 func (l *linter) find(offset int64, rule string, cure, text string, args ...any) {

@@ -88,7 +88,7 @@ func noArgs(cmd *cobra.Command, args []string) error {
 func (f *flags) define(cmd *cobra.Command) {
 	s := cmd.Flags()
 	s.SortFlags = false
-	s.StringVar(&f.usb, "usb", "", "boot from this setup.bin, one record for each device; the file is updated")
+	s.StringVar(&f.usb, "usb", "", "boot from this setup.bin, or disk image with one, one record for each device; the file is updated")
 	s.StringVar(&f.oem, "oem", "", "take the pairs of this CSV file, pid,pps,mebx_password, as from the factory")
 	s.IntVarP(&f.count, "count", "n", 1, "number of devices")
 	s.StringVar(&f.firmware, "amt", "9.0", "firmware of the devices, in turn: 2.2, 3.2, 6.2, 9.0, 10.0")
