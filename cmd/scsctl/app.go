@@ -11,6 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
+
+	"github.com/amtscs/amtscs/media"
 )
 
 // app is what the commands share: the streams, the global flags and, once a
@@ -19,6 +21,7 @@ type app struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	getenv         func(string) string
+	disks          media.System // what --device asks; the zero value is this machine
 
 	contextPath string
 	address     string

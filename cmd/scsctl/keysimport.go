@@ -13,6 +13,7 @@ import (
 
 	"github.com/amtscs/amtscs/amt"
 	"github.com/amtscs/amtscs/keystore/batch"
+	"github.com/amtscs/amtscs/media"
 	scsv1 "github.com/amtscs/amtscs/proto/scs/v1"
 )
 
@@ -111,7 +112,12 @@ func (im *importer) open(ctx context.Context) (batch.Format, io.Reader, func(), 
 		return 0, nil, nil, fmt.Errorf("reading the list: %w", err)
 	}
 	im.header.Source = filepath.Base(im.file)
-	format, r, err := batch.Detect(interruptible{ctx, f})
+	content, err := media.Content(f) // of the setup.bin in a disk image
+	if err != nil {
+		_ = f.Close()
+		return 0, nil, nil, fmt.Errorf("reading the list: %s: %w", im.file, err)
+	}
+	format, r, err := batch.Detect(interruptible{ctx, content})
 	if err != nil {
 		_ = f.Close()
 		return 0, nil, nil, fmt.Errorf("reading the list: %w", err)

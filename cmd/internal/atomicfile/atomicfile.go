@@ -8,6 +8,7 @@ package atomicfile
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -27,7 +28,7 @@ func Write(path string, data []byte, mode fs.FileMode) error {
 	if fi, err := os.Lstat(path); err == nil && !fi.Mode().IsRegular() && fi.Mode().Type() != fs.ModeSymlink {
 		return fmt.Errorf("%s: %w", path, ErrKind)
 	}
-	tmp, err := stage(path, data, mode)
+	tmp, err := stage(path, bytesOf(data), mode)
 	if err != nil {
 		return err
 	}
@@ -41,10 +42,16 @@ func Write(path string, data []byte, mode fs.FileMode) error {
 // Create is Write for a file that must not be there: ErrExists otherwise, and
 // what is there stays as it is, even when it comes to be meanwhile.
 func Create(path string, data []byte, mode fs.FileMode) error {
+	return CreateFrom(path, bytesOf(data), mode)
+}
+
+// CreateFrom is Create for what write writes; an error of write leaves nothing
+// behind.
+func CreateFrom(path string, write func(io.Writer) error, mode fs.FileMode) error {
 	if _, err := os.Lstat(path); err == nil {
 		return fmt.Errorf("%s: %w", path, ErrExists)
 	}
-	tmp, err := stage(path, data, mode)
+	tmp, err := stage(path, write, mode)
 	if err != nil {
 		return err
 	}
@@ -63,8 +70,16 @@ func Create(path string, data []byte, mode fs.FileMode) error {
 	return syncDir(filepath.Dir(path))
 }
 
-// stage writes data to a new temporary file beside path and syncs it.
-func stage(path string, data []byte, mode fs.FileMode) (name string, err error) {
+// bytesOf writes data.
+func bytesOf(data []byte) func(io.Writer) error {
+	return func(w io.Writer) error {
+		_, err := w.Write(data)
+		return err
+	}
+}
+
+// stage fills a new temporary file beside path and syncs it.
+func stage(path string, write func(io.Writer) error, mode fs.FileMode) (name string, err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
 		return "", fmt.Errorf("writing %s: %w", path, err)
@@ -81,7 +96,7 @@ func stage(path string, data []byte, mode fs.FileMode) (name string, err error) 
 			return "", fmt.Errorf("writing %s: %w", path, err)
 		}
 	}
-	if _, err := f.Write(data); err != nil {
+	if err := write(f); err != nil {
 		return "", fmt.Errorf("writing %s: %w", path, err)
 	}
 	if err := f.Sync(); err != nil {

@@ -2,6 +2,7 @@ package atomicfile_test
 
 import (
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -32,6 +33,29 @@ func TestCreateRefusesToReplace(t *testing.T) {
 		t.Errorf("got %v, want ErrExists", err)
 	}
 	expect(t, path, "one", 0o640)
+}
+
+func TestCreateFromLeavesNothing(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "f")
+	full := errors.New("no space left")
+	err := atomicfile.CreateFrom(path, func(w io.Writer) error {
+		if _, err := w.Write([]byte("half")); err != nil {
+			return err
+		}
+		return full
+	}, 0o600)
+	if !errors.Is(err, full) {
+		t.Errorf("got %v", err)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
+		t.Errorf("left over: %v, %v", left, err)
+	}
+	if err := atomicfile.CreateFrom(path, func(w io.Writer) error { _, err := io.WriteString(w, "one"); return err }, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, path, "one", 0o600)
 }
 
 func TestNothingHalfMadeStays(t *testing.T) {
