@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"github.com/amtscs/amtscs/amt"
 	"github.com/amtscs/amtscs/media"
@@ -181,14 +182,14 @@ func (a *app) confirm(ctx context.Context, yes bool, word, question string) erro
 	}
 	_, _ = fmt.Fprint(a.stderr, question)
 	line, err := bufio.NewReader(interruptible{ctx, a.stdin}).ReadString('\n')
+	if f, ok := a.stdin.(*os.File); err != nil || !ok || !term.IsTerminal(int(f.Fd())) {
+		_, _ = fmt.Fprintln(a.stderr) // nobody ended the line there
+	}
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
 	if strings.TrimSpace(line) == word {
 		return nil
-	}
-	if line == "" && err != nil {
-		_, _ = fmt.Fprintln(a.stderr)
 	}
 	return failed("answer with "+word+", or give --yes", "nothing was done: the answer was not %s", word)
 }

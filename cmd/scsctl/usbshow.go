@@ -258,7 +258,7 @@ func (r *shownRecord) table(w io.Writer) {
 	for i, v := range r.Variables {
 		value := v.Meaning
 		if v.Hidden {
-			value = fmt.Sprintf("(hidden, %s)", plural(v.Length, "character"))
+			value = "(hidden)"
 		}
 		rows[i] = []string{fmt.Sprintf("%d/%d", v.Module, v.Variable), v.Name, value}
 	}

@@ -259,7 +259,10 @@ func (s *setupFile) encode(keys []*scsv1.ExportedKey) ([]byte, error) {
 			return nil, err
 		}
 	}
-	return b.Bytes(), w.Close()
+	if err := w.Close(); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
 }
 
 // write makes the files, each whole and durable, or none: when one cannot be
