@@ -114,8 +114,9 @@ type Options struct {
 	// Setup is applied at the first Run, unless Pair is empty and no password is
 	// given: then the device stays in the factory state until Enter or Insert.
 	Setup Setup
-	// USB, if set, is the path of a setup.bin that the device boots from at the
-	// first Run: it takes the next record, and the file is updated.
+	// USB, if set, is the path of a setup.bin, or of a disk image with one, that the
+	// device boots from at the first Run: it takes the next record, and the file is
+	// updated.
 	USB string
 	// Operational, if set, starts a device that was set up before.
 	Operational *Operational

@@ -14,6 +14,7 @@ import (
 type File struct {
 	*io.SectionReader
 	f     *os.File
+	disk  bool // no file in a folder
 	start int64
 	found *Found
 }
@@ -23,43 +24,33 @@ type File struct {
 // neither a setup.bin nor an image is given as it is: the reader will tell what
 // is wrong with it.
 func Open(name string, write bool) (*File, error) {
+	fi, err := os.Stat(name) // before opening it: a pipe would wait
+	if err != nil {
+		return nil, err
+	}
+	disk := fi.Mode().Type() == os.ModeDevice
+	if !disk && fi.Mode().Type() != 0 {
+		return nil, fmt.Errorf("%s: it is neither a file nor a disk", name)
+	}
 	mode := os.O_RDONLY
 	if write {
 		mode = os.O_RDWR
-		if fi, err := os.Stat(name); err == nil && fi.Mode().Type() == os.ModeDevice {
-			mode |= os.O_EXCL
-		}
+	}
+	if write && disk {
+		mode |= os.O_EXCL
 	}
 	f, err := os.OpenFile(name, mode, 0)
 	if err != nil {
 		return nil, err
 	}
-	file, err := open(f)
+	file := &File{f: f, disk: disk}
+	size, err := f.Seek(0, io.SeekEnd) // Stat does not know a disk's
+	if err == nil {
+		err = file.locate(size)
+	}
 	if err != nil {
 		_ = f.Close()
 		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	return file, nil
-}
-
-func open(f *os.File) (*File, error) {
-	fi, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if t := fi.Mode().Type(); t != 0 && t != os.ModeDevice {
-		return nil, errors.New("it is neither a file nor a disk")
-	}
-	size, err := f.Seek(0, io.SeekEnd)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := f.Seek(0, io.SeekStart); err != nil {
-		return nil, err
-	}
-	file := &File{f: f}
-	if err := file.locate(size); err != nil {
-		return nil, err
 	}
 	return file, nil
 }
@@ -90,6 +81,10 @@ func (f *File) locate(size int64) error {
 
 // Found tells where in its image the setup.bin is; nil for a file by itself.
 func (f *File) Found() *Found { return f.found }
+
+// Alone reports whether the setup.bin is a file by itself, which can be cut and
+// removed.
+func (f *File) Alone() bool { return f.found == nil && !f.disk }
 
 // WriteAt writes within the setup.bin, which never grows.
 func (f *File) WriteAt(b []byte, at int64) (int, error) {
@@ -186,7 +181,7 @@ func (f *File) empty(h setupbin.Header) error {
 	if _, err := f.WriteAt(b, 0); err != nil {
 		return fmt.Errorf("wiping a setup.bin: %w", err)
 	}
-	if f.found == nil && f.Size() > h.Len() {
+	if f.Alone() && f.Size() > h.Len() {
 		if err := f.f.Truncate(h.Len()); err != nil {
 			return fmt.Errorf("wiping a setup.bin: %w", err)
 		}

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/amtscs/amtscs/setupbin"
@@ -81,8 +82,14 @@ func TestConsumeFaults(t *testing.T) {
 	if _, err := Consume(put(t, []byte("Dear Sir"))); !errors.Is(err, setupbin.ErrNotSetupBin) {
 		t.Errorf("letter: got %v", err)
 	}
-	if _, err := Consume(t.TempDir()); err == nil {
-		t.Error("a folder was taken")
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Skip(err)
+	}
+	for _, name := range []string{t.TempDir(), pipe, "/dev/null"} {
+		if _, err := Consume(name); err == nil || !strings.Contains(err.Error(), "neither a file nor a disk") {
+			t.Errorf("%s: got %v", name, err)
+		}
 	}
 }
 

@@ -263,7 +263,9 @@ func TestNothingPrintsSecrets(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	for _, v := range Versions() {
 		f.Add(golden(f, v))
+		f.Add(readTestdata(f, "all-"+v.String()+".bin"))
 	}
+	f.Add(readTestdata(f, "keep.bin"))
 	f.Add(patch(patch(golden(f, V2), 512+4, 0), 512+24, 0xff, 0xff, 0xff))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		file, err := Parse(b)

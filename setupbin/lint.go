@@ -289,7 +289,6 @@ var rules = []Rule{
 	{"variable-version", Error, "the file's version has the variable"},
 	{"variable-length", Error, "a value has the length of its variable"},
 	{"variable-value", Error, "a value is one that the variable can have"},
-	{"unverified-version", Warning, "the file's version has the variable, by a weak source"},
 	{"pid", Error, "a PID has 8 characters, of which the last checks the others"},
 	{"pps", Error, "a PPS has eight groups, each with its check character"},
 	{"password", Error, "the new password is strong by AMT's rules"},

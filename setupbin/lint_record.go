@@ -81,12 +81,12 @@ func (l *linter) lintEntry(at int64, e Entry) {
 		return
 	}
 	if row.Since > l.v {
-		rule := "variable-version"
+		doubt := ""
 		if row.Unverified {
-			rule = "unverified-version"
+			doubt = " (no source says so for sure)"
 		}
-		l.find(at, rule, "use file version "+row.Since.String()+", or leave the variable out",
-			"variable %v: file version %v does not have it; version %v is the first", row, l.v, row.Since)
+		l.find(at, "variable-version", "use file version "+row.Since.String()+", or leave the variable out",
+			"variable %v: file version %v does not have it; version %v is the first%s", row, l.v, row.Since, doubt)
 	}
 	if n := len(e.Value); n < row.MinLen || n > row.MaxLen {
 		l.find(at+4, "variable-length", "make the record again", "variable %v: %d bytes, want %d to %d", row, n, row.MinLen, row.MaxLen)

@@ -114,7 +114,7 @@ func variableCases(t *testing.T) []lintCase {
 		{"unknown", one(t, V2, plain(e(2, 9, "x"))...), []string{"636 1 unknown-variable"}},
 		{"module not listed", one(t, V2, plain(e(3, 1, "x"))...), []string{"636 1 modules", "636 1 unknown-variable"}},
 		{"version", one(t, V2, plain(e(2, 18, "\x01\x00"))...), []string{"636 1 variable-version"}},
-		{"weakly sourced version", one(t, V21, plain(e(2, 25, "\x01"))...), []string{"636 1 unverified-version"}},
+		{"weakly sourced version", one(t, V21, plain(e(2, 25, "\x01"))...), []string{"636 1 variable-version"}},
 		{"length", one(t, V21, plain(e(2, 18, "\x01"))...), []string{"640 1 variable-length"}},
 		{"value", one(t, V21, plain(e(2, 18, "\x00\x00"))...), []string{"644 1 variable-value"}},
 		{"hash of 3 in 2.1", one(t, V21, plain(e(2, 7, "\x01"), e(2, 8, "\x02"+strings.Repeat("h", 32)+"\x00"))...), []string{"656 1 variable-value"}},

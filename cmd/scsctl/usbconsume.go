@@ -136,7 +136,7 @@ func (a *app) wipe(ctx context.Context, name string, keep, yes bool) error {
 	if f, err = media.Open(name, true); err != nil {
 		return imageFailure(name, err)
 	}
-	keep = keep || f.Found() != nil
+	keep = keep || !f.Alone()
 	_, err = f.Wipe()
 	if cerr := f.Close(); err == nil {
 		err = cerr
