@@ -227,7 +227,7 @@ func (d *Disk) Allow(size int64, force bool) error {
 	case len(d.InUse) > 0:
 		return fmt.Errorf("%s: %w: %s", d.Path, ErrInUse, strings.Join(d.InUse, "; "))
 	case !d.Removable && !force:
-		return fmt.Errorf("%s: %w: it is not removable (%s)", d.Path, ErrForce, d)
+		return fmt.Errorf("%s: %w: it is not removable", d.Path, ErrForce)
 	case len(d.Mounts) > 0 && !force:
 		return fmt.Errorf("%s: %w: it is mounted on %s", d.Path, ErrForce, strings.Join(d.Mounts, ", "))
 	}
