@@ -183,3 +183,21 @@ func TestWriteAllOrNothing(t *testing.T) {
 		t.Error("what is no setup.bin was replaced")
 	}
 }
+
+// BenchmarkSetupFile encodes a setup.bin of 100,000 records from the server's
+// answers, as usb write does.
+func BenchmarkSetupFile(b *testing.B) {
+	keys := make([]*scsv1.ExportedKey, 100_000)
+	for i := range keys {
+		keys[i] = &scsv1.ExportedKey{
+			Pid: "0000-037M", Pps: "NKLD-G5DC-RRNQ-E9YZ-ZIJL-7LFL-VJED-69XJ", CurrentPassword: "admin", NewPassword: "P@ssw0rd",
+		}
+	}
+	s := &setupFile{out: "setup.bin", v: setupbin.V2}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := s.files(keys); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -26,7 +26,7 @@ type setupFile struct {
 	version, release string
 	server, fqdn     string
 	port             uint16
-	scramble         bool
+	scramble, keep   bool
 	count            int
 	again            bool
 	reason           string
@@ -62,6 +62,7 @@ func (a *app) usbWrite() *cobra.Command {
 	f.StringVar(&s.version, "file-version", "2", "1, 2, 2.1, 3 or 4: what the oldest of the PCs' firmware reads")
 	f.StringVar(&s.release, "amt-version", "", "AMT release of the oldest PC, as 6.0, in place of --file-version")
 	f.BoolVar(&s.scramble, "scramble", false, "scramble the records (file version 4); it hides nothing")
+	f.BoolVar(&s.keep, "keep-record", false, "tell firmware not to consume the record, for a file of one that is used again and again in a laboratory (from file version 2)")
 	f.IntVar(&s.count, "count", 0, "at most so many records a file; 0 for all in one")
 	f.StringVar(&s.server, "server", "", "IPv4 address of the configuration server (from file version 2.1)")
 	f.Uint16Var(&s.port, "port", 0, "port of the configuration server (from file version 2.1)")
@@ -150,6 +151,9 @@ func (s *setupFile) trial() error {
 		err = r.Check(s.v)
 	}
 	if err == nil {
+		_, err = setupbin.New(s.v, s.flags(), r)
+	}
+	if err == nil {
 		return nil
 	}
 	hint := "choose a later --file-version if the PCs' firmware reads it"
@@ -157,6 +161,14 @@ func (s *setupFile) trial() error {
 		hint = "leave something out: a record has 488 bytes"
 	}
 	return &failure{code: exitUsage, message: err.Error(), hint: hint, cause: err}
+}
+
+// flags are the header's.
+func (s *setupFile) flags() setupbin.FileFlags {
+	if s.keep {
+		return setupbin.KeepRecords
+	}
+	return 0
 }
 
 // zeros draws the sample pair that only tries the file's options out.
@@ -210,6 +222,9 @@ func (s *setupFile) files(keys []*scsv1.ExportedKey) ([]keyFile, error) {
 			return nil, failed("leave --host-name and --static-ip out, or write a batch of one pair", "%d PCs would get the same host name or address", len(keys))
 		}
 	}
+	if s.keep && len(keys) > 1 {
+		return nil, failed("leave --keep-record out, or write a batch of one pair", "firmware would give the first of %d pairs to every PC", len(keys))
+	}
 	each := len(keys)
 	if s.count > 0 {
 		each = min(each, s.count)
@@ -246,7 +261,7 @@ func numbered(out string, i, n int) string {
 func (s *setupFile) encode(keys []*scsv1.ExportedKey) ([]byte, error) {
 	var b bytes.Buffer
 	b.Grow((1 + len(keys)) * setupbin.ChunkLen)
-	w, err := setupbin.NewWriter(&b, s.v, 0, uint32(len(keys)))
+	w, err := setupbin.NewWriter(&b, s.v, s.flags(), uint32(len(keys)))
 	if err != nil {
 		return nil, err
 	}
