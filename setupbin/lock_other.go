@@ -4,5 +4,5 @@ package setupbin
 
 import "os"
 
-// lock does nothing where there are no file locks.
+// Lock does nothing where there are no file locks.
 func Lock(*os.File) error { return nil }
