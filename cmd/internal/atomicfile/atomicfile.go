@@ -49,9 +49,14 @@ func Create(path string, data []byte, mode fs.FileMode) error {
 		return err
 	}
 	defer func() { _ = os.Remove(tmp) }()
+	return place(tmp, path)
+}
+
+// place gives a durable temporary file its name, which nothing else may have.
+func place(tmp, path string) error {
 	// A link refuses to replace, where a rename would not. File systems that
 	// know no hard links, such as FAT on a USB key, get the rename.
-	err = os.Link(tmp, path)
+	err := os.Link(tmp, path)
 	switch {
 	case errors.Is(err, fs.ErrExist):
 		return fmt.Errorf("%s: %w", path, ErrExists)
