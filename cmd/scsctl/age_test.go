@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"io"
 	"os"
@@ -51,6 +52,16 @@ func typed(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	fields := strings.Split(strings.Split(ts.ReadFile(args[0]), "\n")[1], ",")
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(strings.ToLower(fields[1])+"\n"+fields[2]+"\n"), 0o600))
+}
+
+// pageToken FILE sets TOKEN to the token of a JSON list.
+func pageToken(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: pagetoken FILE")
+	}
+	var list struct{ NextPageToken string }
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[0])), &list))
+	ts.Setenv("TOKEN", list.NextPageToken)
 }
 
 // keyPair makes a file with a secret key.
