@@ -159,11 +159,11 @@ func (p *page) begin(number int) {
 // legend is what the foot of each page says.
 var legend = []string{
 	"SECRET: whoever holds this sheet can set these PCs up, and can listen in on their set-up. Keep it like a key, and shred it when the PCs are done.",
-	"A bar under a character: it is a digit. Everything else is a letter, so there is no need to guess 0 or O, 1 or I, 2 or Z, 5 or S, 8 or B.",
+	"A bar under a character: it is a digit. Everything else is a letter, so there is no need to guess 0 or O, 1 or I, 5 or S. A small box is a space.",
 	"The number under a group is the sum of the ASCII codes (0 is 48, A is 65) of the characters before the last one. Divided by 36 it leaves the",
 	"last one, the check character: 0 to 9, and A for 10 to Z for 35. scsctl keys check names the group that was mistyped.",
-	"MEBx reads the keyboard as a US one. Drawn passwords have no y and z and only ! $ % as signs: these keys are where other layouts have them",
-	"too, the French one excepted.",
+	"MEBx reads every keyboard as a US one: on a German one, press Z for Y and Y for Z. Drawn passwords have neither, and of the signs only ! $ %,",
+	"which most layouts have on the US keys. French keyboards differ in more: use another one, or type by the US layout.",
 }
 
 func (p *page) foot() {

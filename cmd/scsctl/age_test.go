@@ -14,6 +14,8 @@ import (
 	"filippo.io/age"
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/amtscs/amtscs/amt"
+	"github.com/amtscs/amtscs/keystore/batch"
 	scsv1 "github.com/amtscs/amtscs/proto/scs/v1"
 )
 
@@ -247,4 +249,46 @@ func TestOpenAgeRefuses(t *testing.T) {
 			t.Errorf("%s: got %v, want %s", c.name, err, c.want)
 		}
 	}
+}
+
+// FuzzPairList: keys import reads what keys export writes as the same, or names
+// the field that no MEBx can have.
+func FuzzPairList(f *testing.F) {
+	f.Add("admin", "P@ssw0rd")
+	f.Add(`ad"m,in;`, "P@ss w0rd\t'")
+	f.Add("=cmd|' /C calc'!A0", "")
+	f.Add(" lead", "trail ")
+	f.Fuzz(func(t *testing.T, current, next string) {
+		var b bytes.Buffer
+		l, err := newPairList(&b, nil, false)
+		k := &scsv1.ExportedKey{Pid: plantedKey.GetPid(), Pps: plantedPPS, CurrentPassword: current, NewPassword: next}
+		if err := errors.Join(err, l.add(k), l.close()); err != nil {
+			t.Fatal(err)
+		}
+		var got []batch.Row
+		err = batch.Read("f.csv", &b, func(r batch.Row) error {
+			got = append(got, r)
+			return nil
+		})
+		if err != nil {
+			if strings.ContainsAny(current+next, "\x00\n\r") || errors.Is(err, batch.ErrRows) && !mebx(current, next) {
+				return
+			}
+			t.Fatalf("%q, %q: %v", current, next, err)
+		}
+		if len(got) != 1 || string(got[0].CurrentPassword.Reveal()) != current || string(got[0].NewPassword.Reveal()) != next {
+			t.Fatalf("%q, %q: got %d rows, other passwords", current, next, len(got))
+		}
+	})
+}
+
+// mebx reports whether MEBx may have these passwords: then a list of them must
+// be read.
+func mebx(current, next string) bool {
+	for _, s := range []string{current, next} {
+		if len(s) > amt.PasswordMax || strings.TrimSpace(s) != s || strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' }) {
+			return false
+		}
+	}
+	return next == "" || amt.CheckPassword(amt.NewSecretString(next)) == nil
 }
