@@ -196,3 +196,13 @@ func (v *violations) exportReason(req *scsv1.ExportBatchRequest) string {
 	}
 	return text
 }
+
+// needReason is reason for calls that must have one: those that show secrets to
+// a person or put them where the server no longer guards them.
+func (v *violations) needReason(s string) {
+	if strings.TrimSpace(s) == "" {
+		v.add("reason", "is missing: say what the secrets are needed for; it is kept in the audit log")
+		return
+	}
+	v.reason(s)
+}

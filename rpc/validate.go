@@ -109,16 +109,6 @@ func (v *violations) name(field, s string) string {
 // reason is a caller's reason for the audit log.
 func (v *violations) reason(s string) { v.text("reason", s, 1024) }
 
-// needReason is reason for calls that must have one: those that show secrets to
-// a person or put them where the server no longer guards them.
-func (v *violations) needReason(s string) {
-	if strings.TrimSpace(s) == "" {
-		v.add("reason", "is missing: say what the secrets are needed for; it is kept in the audit log")
-		return
-	}
-	v.reason(s)
-}
-
 // page wants a page size from 0 to 1000 and a token of a possible length.
 func (v *violations) page(size int32, token string) {
 	if size < 0 || size > maxPage {
