@@ -34,10 +34,10 @@ func keyFilter(v *violations, req *scsv1.ListKeysRequest) keystore.Filter {
 		Batch:         v.text("batch", req.GetBatch(), maxText),
 		UUID:          v.uuidFilter("uuid", req.GetUuid()),
 		Exported:      req.Exported,
-		CreatedAfter:  v.moment("created_after", req.GetCreatedAfter()),
-		CreatedBefore: v.moment("created_before", req.GetCreatedBefore()),
-		ChangedAfter:  v.moment("changed_after", req.GetChangedAfter()),
-		ChangedBefore: v.moment("changed_before", req.GetChangedBefore()),
+		CreatedAfter:  v.instant("created_after", req.GetCreatedAfter()),
+		CreatedBefore: v.instant("created_before", req.GetCreatedBefore()),
+		ChangedAfter:  v.instant("changed_after", req.GetChangedAfter()),
+		ChangedBefore: v.instant("changed_before", req.GetChangedBefore()),
 	}
 	for _, r := range []struct {
 		name          string
@@ -50,8 +50,8 @@ func keyFilter(v *violations, req *scsv1.ListKeysRequest) keystore.Filter {
 	return f
 }
 
-// moment is a time that may be left out, from the years 1970 to 9999.
-func (v *violations) moment(field string, t *timestamppb.Timestamp) time.Time {
+// instant is a time that may be left out, from the years 1970 to 9999.
+func (v *violations) instant(field string, t *timestamppb.Timestamp) time.Time {
 	if t == nil {
 		return time.Time{}
 	}
