@@ -81,7 +81,7 @@ func badGroups(groups [][]byte) []TypingFault {
 // locate names the place of missing or surplus characters when there are no
 // dashes that show it.
 func typedGroups(typed []byte, want int, locate func(typed []byte, want int) TypingFault) ([][]byte, []TypingFault) {
-	text := strings.Map(upper, strings.Trim(string(typed), " \t\r\n-"))
+	text := strings.Map(capital, strings.Trim(string(typed), " \t\r\n-"))
 	parts := strings.FieldsFunc(text, func(r rune) bool { return r == '-' || r == ' ' || r == '\t' })
 	if len(parts) == 0 {
 		return nil, []TypingFault{{Err: fmt.Errorf("%w: nothing was typed", ErrPairLength)}}
@@ -114,6 +114,15 @@ func typedGroups(typed []byte, want int, locate func(typed []byte, want int) Typ
 		faults = append(faults, TypingFault{Err: fmt.Errorf("%w: %d of them, want %d", ErrTypedGroups, len(parts), want/4)})
 	}
 	return groups, faults
+}
+
+// capital is upper case for ASCII alone: letters such as U+017F have an upper case
+// in the alphabet, and are none of it.
+func capital(r rune) rune {
+	if r >= 'a' && r <= 'z' {
+		return r - 'a' + 'A'
+	}
+	return r
 }
 
 // strange finds a character that no pair has.
