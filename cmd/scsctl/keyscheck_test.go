@@ -86,7 +86,7 @@ func TestKeysCheckJSON(t *testing.T) {
 	}
 }
 
-func TestParseTime(t *testing.T) {
+func TestTimeOrAge(t *testing.T) {
 	t.Parallel()
 	zone := time.FixedZone("here", 3600)
 	now := time.Date(2026, 11, 21, 12, 0, 0, 0, zone)
@@ -101,12 +101,12 @@ func TestParseTime(t *testing.T) {
 		"4w":                   now.AddDate(0, 0, -28),
 		"0d":                   now,
 	} {
-		if got, err := parseTime(text, now); err != nil || !got.Equal(want) {
+		if got, err := timeOrAge(text, now); err != nil || !got.Equal(want) {
 			t.Errorf("%s: got %v, %v, want %v", text, got, err, want)
 		}
 	}
 	for _, text := range []string{"", "yesterday", "2026-13-01", "-3d", "-3h", "65535w", "1.5d", "999999d", "d", "9000000h"} {
-		if got, err := parseTime(text, now); err == nil {
+		if got, err := timeOrAge(text, now); err == nil {
 			t.Errorf("%q: got %v", text, got)
 		}
 	}

@@ -74,7 +74,7 @@ func (f *timeFlag) String() string {
 func (f *timeFlag) Type() string { return "TIME" }
 
 func (f *timeFlag) Set(s string) error {
-	t, err := parseTime(s, f.now())
+	t, err := timeOrAge(s, f.now())
 	if err != nil {
 		return err
 	}
@@ -82,9 +82,9 @@ func (f *timeFlag) Set(s string) error {
 	return nil
 }
 
-// parseTime reads a date, a date with a time, or how long before now. What has no
+// timeOrAge reads a date, a date with a time, or how long before now. What has no
 // zone is in the person's.
-func parseTime(s string, now time.Time) (time.Time, error) {
+func timeOrAge(s string, now time.Time) (time.Time, error) {
 	for _, form := range []string{time.RFC3339, "2006-01-02T15:04:05", "2006-01-02T15:04", time.DateTime, "2006-01-02 15:04", time.DateOnly} {
 		if t, err := time.ParseInLocation(form, s, now.Location()); err == nil {
 			return t, nil
