@@ -137,6 +137,23 @@ func openAge(r io.Reader, name, identityFile string) (io.Reader, error) {
 	return damaged{out, name}, nil
 }
 
+// plainly reads a list that may be encrypted by age: with a file of secret keys
+// it must be, without it must not.
+func plainly(r io.Reader, name, identityFile string) (io.Reader, error) {
+	if identityFile != "" {
+		return openAge(r, name, identityFile)
+	}
+	buffered := bufio.NewReaderSize(r, 64<<10)
+	head, err := buffered.Peek(512)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("reading %s: %w", name, err)
+	}
+	if isAge(head) {
+		return nil, failed("give the file with your secret key by --identity FILE", "%s: encrypted by age", name)
+	}
+	return buffered, nil
+}
+
 // damaged names the file in errors of reading it.
 type damaged struct {
 	r    io.Reader

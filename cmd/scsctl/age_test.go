@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"filippo.io/age"
 	"github.com/rogpeppe/go-internal/testscript"
@@ -247,6 +248,39 @@ func TestOpenAgeRefuses(t *testing.T) {
 		_, err := openAge(strings.NewReader(c.file), "list.csv", c.key)
 		if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "Pl4nted") {
 			t.Errorf("%s: got %v, want %s", c.name, err, c.want)
+		}
+	}
+}
+
+func TestPlainly(t *testing.T) {
+	t.Parallel()
+	key, public := keyPair(t)
+	broken := errors.New("read error")
+	for _, c := range []struct {
+		name, key, want string
+		file            io.Reader
+	}{
+		{"plain", "", "", strings.NewReader(plantedList)},
+		{"encrypted", key, "", bytes.NewReader(encrypted(t, false, public))},
+		{"armored", key, "", bytes.NewReader(encrypted(t, true, public))},
+		{"encrypted without a key", "", "f.csv: encrypted by age", bytes.NewReader(encrypted(t, false, public))},
+		{"armored without a key", "", "f.csv: encrypted by age", bytes.NewReader(encrypted(t, true, public))},
+		{"plain with a key", key, "f.csv: not encrypted by age", strings.NewReader(plantedList)},
+		{"unreadable", "", "reading f.csv: read error", iotest.ErrReader(broken)},
+		{"unreadable with a key", key, "reading f.csv: read error", iotest.ErrReader(broken)},
+	} {
+		r, err := plainly(c.file, "f.csv", c.key)
+		if c.want != "" {
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%s: got %v, want %s", c.name, err, c.want)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatalf("%s: %v", c.name, err)
+		}
+		if b, err := io.ReadAll(r); err != nil || string(b) != plantedList {
+			t.Errorf("%s: got %q, %v", c.name, b, err)
 		}
 	}
 }
