@@ -23,7 +23,7 @@ const (
 const nameWidth = 10.0
 
 // qrSize is the side of the QR code in millimetres, its quiet zone apart.
-const qrSize = 21.0
+const qrSize = 20.0
 
 // card draws the card at its place.
 func (p *page) card(i int, c Card) error {
@@ -46,13 +46,13 @@ func (p *page) card(i int, c Card) error {
 	p.name(inner, y+15.5, "PID")
 	p.groups(inner+nameWidth, y+15.5, bigType, c.Pair.PID.String())
 	p.hint(inner+nameWidth+p.span(bigType, 9)/2, y+20.5, sumHint(c.Pair.PID.Wire()))
-	p.name(inner, y+31, "PPS")
-	p.groups(inner+nameWidth, y+31, wideType, amt.RevealPPS(pps))
-	p.numbers(inner+nameWidth, y+31, amt.RevealPPS(pps))
-	p.passwords(inner, y+40, c)
+	p.name(inner, y+32.3, "PPS")
+	p.groups(inner+nameWidth, y+32.3, wideType, amt.RevealPPS(pps))
+	p.numbers(inner+nameWidth, y+32.3, amt.RevealPPS(pps))
+	p.passwords(inner, y+40.4, c)
 	p.tag(x+74, y+6.5)
-	p.ticks(inner, y+height-cardGap-2.2)
-	return p.code(x+width-qrSize-5, y+3, c.Pair.PID)
+	p.ticks(inner, y+height-cardGap-1.6)
+	return p.code(x+width-qrSize-4, y+2.5, c.Pair.PID)
 }
 
 // name is what a row of groups is.
@@ -144,7 +144,7 @@ func (p *page) passwords(x, y float64, c Card) {
 func (p *page) tag(x, y float64) {
 	p.SetDrawColor(120, 120, 120)
 	p.SetLineWidth(0.25)
-	width := p.width - margin - qrSize - 12 - x
+	width := p.width - margin - qrSize - 10 - x
 	p.Rect(x, y, width, 13, "D")
 	p.label(x+1.5, y+3.3, "Asset tag or serial number of the PC")
 }
