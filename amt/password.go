@@ -17,12 +17,63 @@ const (
 // which rule it breaks and never shows the password.
 var ErrPassword = errors.New("password refused")
 
+// Drawn passwords are typed by people into MEBx, which reads every keyboard as a
+// US one. They have no look-alikes, no y and z, which change places on German
+// keyboards, and of the signs those that the layouts of most countries have on
+// the keys of the US one: ! on 1, $ on 4, % on 5. The French layout has its
+// letters and digits elsewhere, too: nothing can be done about that here.
 const (
-	lowers   = "abcdefghijkmnopqrstuvwxyz" // no l: people read these aloud
-	uppers   = "ABCDEFGHJKLMNPQRSTUVWXYZ"  // no I, O
-	digits   = "23456789"                  // no 0, 1
-	specials = "!@#$%^*"                   // accepted by every vendor's MEBx (HP EliteDesk 800 p. 5)
+	lowers   = "abcdefghijkmnopqrstuvwx" // no l
+	uppers   = "ABCDEFGHJKLMNPQRSTUVWX"  // no I, O
+	digits   = "23456789"                // no 0, 1
+	specials = "!$%"
 )
+
+// PasswordRules say which passwords MEBx takes; vendors differ.
+type PasswordRules uint8
+
+// The rules.
+const (
+	IntelRules PasswordRules = 1 // CheckPassword's
+	HPRules    PasswordRules = 2 // Intel's, and without ' < > & and space (HP EliteDesk 800 p. 5)
+)
+
+// ParsePasswordRules reads intel or hp.
+func ParsePasswordRules(s string) (PasswordRules, error) {
+	for _, r := range []PasswordRules{IntelRules, HPRules} {
+		if r.String() == s {
+			return r, nil
+		}
+	}
+	return 0, fmt.Errorf("password rules %q: want intel or hp", s)
+}
+
+// String is the form that ParsePasswordRules reads.
+func (r PasswordRules) String() string {
+	switch r {
+	case IntelRules:
+		return "intel"
+	case HPRules:
+		return "hp"
+	}
+	return fmt.Sprintf("unknown (%d)", uint8(r))
+}
+
+// Check says which of the rules a password breaks: ErrPassword.
+func (r PasswordRules) Check(password Secret) error {
+	if r != IntelRules && r != HPRules {
+		return fmt.Errorf("%w: %v password rules", ErrPassword, r)
+	}
+	if err := CheckPassword(password); err != nil || r == IntelRules {
+		return err
+	}
+	for i, c := range password.Reveal() {
+		if strings.IndexByte("'<>& ", c) >= 0 {
+			return fmt.Errorf("%w: character %d is one that HP's MEBx does not take: ' < > & or a space", ErrPassword, i+1)
+		}
+	}
+	return nil
+}
 
 // CheckPassword applies Intel's rules for a strong password: 8 to 32 characters
 // of 7-bit ASCII from 32 to 126 without colon, comma and double quote; at least
@@ -62,9 +113,10 @@ func CheckPassword(password Secret) error {
 	return nil
 }
 
-// DrawPassword draws a password of n characters that every vendor's MEBx and a
-// US keyboard take: letters, digits and ! @ # $ % ^ *, without look-alikes. n of
-// 16 gives about 92 bits.
+// DrawPassword draws a password of n characters that every vendor's MEBx takes
+// and that the keyboards of most countries type as a US one does: letters but y
+// and z, digits and ! $ %, without look-alikes. It keeps to IntelRules and
+// HPRules. n of 16 gives about 92 bits.
 func DrawPassword(rand io.Reader, n int) (Secret, error) {
 	if n < PasswordMin || n > PasswordMax {
 		return Secret{}, fmt.Errorf("drawing a password of %d characters: %w: want %d to %d", n, ErrPassword, PasswordMin, PasswordMax)

@@ -65,16 +65,79 @@ func TestDrawPassword(t *testing.T) {
 		if err != nil || s.Len() != n {
 			t.Fatalf("%d characters: got %d, %v", n, s.Len(), err)
 		}
-		if err := amt.CheckPassword(s); err != nil {
-			t.Errorf("%d characters: %v", n, err)
+		for _, rules := range []amt.PasswordRules{amt.IntelRules, amt.HPRules} {
+			if err := rules.Check(s); err != nil {
+				t.Errorf("%d characters, %v: %v", n, rules, err)
+			}
 		}
-		if p := string(s.Reveal()); strings.ContainsAny(p, `lIO01'"<>&:, _`) || seen[p] {
+		if p := string(s.Reveal()); strings.ContainsAny(p, `lIO01yzYZ'"<>&:, _@#^*`) || seen[p] {
 			t.Errorf("%d characters: one that people mistype, or a second time", n)
 		}
 		seen[string(s.Reveal())] = true
 	}
 	if _, err := amt.DrawPassword(bytes.NewReader(make([]byte, 10)), 16); err == nil {
 		t.Error("a password from too little randomness")
+	}
+}
+
+// TestDrawnCharacters: each character that may come comes, about equally often.
+func TestDrawnCharacters(t *testing.T) {
+	t.Parallel()
+	const all = "abcdefghijkmnopqrstuvwxABCDEFGHJKLMNPQRSTUVWX23456789!$%"
+	count := map[rune]int{}
+	const rounds = 2000
+	for range rounds {
+		s, err := amt.DrawPassword(rand.Reader, 32)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range string(s.Reveal()) {
+			count[c]++
+		}
+	}
+	if len(count) != len(all) {
+		t.Errorf("got %d different characters, want %d", len(count), len(all))
+	}
+	mean := rounds * 32 / len(all)
+	for _, c := range all {
+		// Signs are somewhat more frequent, since a password needs one.
+		if count[c] < mean/2 || count[c] > 2*mean {
+			t.Errorf("%c came %d times, want about %d", c, count[c], mean)
+		}
+	}
+}
+
+func TestPasswordRules(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		password string
+		rules    amt.PasswordRules
+		says     string
+	}{
+		{"P@ssw0rd", amt.IntelRules, ""},
+		{"P@ssw0rd", amt.HPRules, ""},
+		{"Aa1'<>&x", amt.IntelRules, ""},
+		{"Aa1!aaa'", amt.HPRules, "character 8 is one that HP's MEBx does not take"},
+		{"<a1!aaaA", amt.HPRules, "character 1"},
+		{"A>1!aaaa", amt.HPRules, "character 2"},
+		{"Aa&!aaa1", amt.HPRules, "character 3"},
+		{"Aa1 !aaa", amt.HPRules, "character 4"},
+		{"P@ssword", amt.HPRules, "needs a digit"},
+		{"P@ssword", amt.IntelRules, "needs a digit"},
+		{"P@ssw0rd", 0, "unknown (0) password rules"},
+	} {
+		err := c.rules.Check(amt.NewSecretString(c.password))
+		if c.says == "" && err != nil || c.says != "" && (!errors.Is(err, amt.ErrPassword) || !strings.Contains(err.Error(), c.says)) {
+			t.Errorf("%q, %v: got error %v, want %q", c.password, c.rules, err, c.says)
+		}
+	}
+	for _, r := range []amt.PasswordRules{amt.IntelRules, amt.HPRules} {
+		if got, err := amt.ParsePasswordRules(r.String()); err != nil || got != r {
+			t.Errorf("%v: got %v, %v", r, got, err)
+		}
+	}
+	if _, err := amt.ParsePasswordRules("dell"); err == nil || !strings.Contains(err.Error(), "want intel or hp") {
+		t.Errorf("dell: got %v", err)
 	}
 }
 

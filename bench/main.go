@@ -4,6 +4,7 @@
 // What it measures (-run takes the names, separated by commas):
 //
 //	packages  benchmarks named ...Ratio of keystore, ca and tlspsk
+//	setupbin  a setup.bin of 100,000 records, beside MeshCentral's encoder if npm is there
 //	intake    hello messages until they are committed, beside accept-read-close
 //	device    requests, logins, connections and bytes of one device's set-up
 //	fleet     500 devices at 50 ms and at 500 ms a call, beside a bare program
@@ -42,8 +43,9 @@ func main() {
 
 // roles are the other programs in this one, started as processes of their own.
 var roles = map[string]func(ctx context.Context, args []string, stdout io.Writer) error{
-	"bare":   runBare,
-	"hellos": runHellos,
+	"bare":     runBare,
+	"hellos":   runHellos,
+	"setupbin": runSetupBin,
 }
 
 // A bencher is one run.
@@ -66,6 +68,7 @@ type measurement struct {
 // measurements in the order in which they run.
 var measurements = []measurement{
 	{"packages", (*bencher).packages},
+	{"setupbin", (*bencher).sticks},
 	{"intake", (*bencher).intake},
 	{"device", (*bencher).device},
 	{"fleet", (*bencher).fleets},
@@ -85,7 +88,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	b := &bencher{out: stdout, notes: stderr}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	only := flags.String("run", "", "measure only these: packages, intake, device, fleet")
+	only := flags.String("run", "", "measure only these: packages, setupbin, intake, device, fleet")
 	flags.StringVar(&b.bin, "bin", "", "folder of scsd, scsctl and amtsim (default: built for this run)")
 	flags.BoolVar(&b.quick, "quick", false, "small numbers, one round: shows that it works, and nothing else")
 	flags.IntVar(&b.fleet.count, "n", 500, "devices of fleet, up to 2000")

@@ -30,6 +30,7 @@ var imports = map[string]string{
 	"seal/sealtest":     "amt kv proto/scsstore/v1 seal",
 	"keystore":          "amt kv seal proto/scsstore/v1",
 	"keystore/batch":    "amt setupbin",
+	"sheet":             "amt",
 	"ca":                "amt kv seal proto/scsstore/v1",
 	"access":            "amt kv seal proto/scsstore/v1",
 	"audit":             "amt kv seal proto/scsstore/v1",

@@ -25,6 +25,7 @@ var revealers = map[string]string{
 	"rpc":                      "the answers of RevealKey, RevealDevicePassword and ExportBatch",
 	"seal":                     "sealing, and the key-encryption key",
 	"setupbin":                 "records of a setup.bin",
+	"sheet":                    "cards with pairs and passwords, printed",
 	"tlspsk":                   "the pre-shared key",
 	"wsman":                    "digest login, and the calls that set passwords and pairs",
 }

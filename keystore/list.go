@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"slices"
+	"time"
 
 	"github.com/amtscs/amtscs/amt"
 	"github.com/amtscs/amtscs/kv"
@@ -60,19 +61,25 @@ func (f Filter) list() string {
 	if f.Exported != nil {
 		exported = fmt.Sprint(*f.Exported)
 	}
-	return fmt.Sprintf("keys %d %q %v %s %d %d", f.State, f.Batch, f.UUID, exported, f.CreatedAfter.UnixNano(), f.CreatedBefore.UnixNano())
+	list := fmt.Sprintf("keys %d %q %v %s", f.State, f.Batch, f.UUID, exported)
+	for _, t := range []time.Time{f.CreatedAfter, f.CreatedBefore, f.ChangedAfter, f.ChangedBefore} {
+		list += t.UTC().Format(" " + time.RFC3339Nano)
+	}
+	return list
 }
 
 // match compares all of the filter with a record.
 func (f Filter) match(k *scsstorev1.Key) bool {
-	created := moment(k.GetCreatedAt())
+	created, changed := moment(k.GetCreatedAt()), moment(k.GetChangedAt())
 	switch {
 	case f.State != 0 && State(k.GetState()) != f.State,
 		f.Batch != "" && k.GetBatch() != f.Batch,
 		f.UUID != (amt.UUID{}) && uuidFrom(k.GetUuid()) != f.UUID,
 		f.Exported != nil && k.GetExported() != *f.Exported,
 		!f.CreatedAfter.IsZero() && !created.After(f.CreatedAfter),
-		!f.CreatedBefore.IsZero() && !created.Before(f.CreatedBefore):
+		!f.CreatedBefore.IsZero() && !created.Before(f.CreatedBefore),
+		!f.ChangedAfter.IsZero() && !changed.After(f.ChangedAfter),
+		!f.ChangedBefore.IsZero() && !changed.Before(f.ChangedBefore):
 		return false
 	}
 	return true

@@ -177,4 +177,6 @@ type Filter struct {
 	Exported      *bool     // nil: any
 	CreatedBefore time.Time // zero: any
 	CreatedAfter  time.Time // zero: any
+	ChangedBefore time.Time // zero: any
+	ChangedAfter  time.Time // zero: any
 }

@@ -25,6 +25,7 @@ func TestEnumsAgree(t *testing.T) {
 	}{
 		{scsv1.KeyState(0), func(n int) string { return keystore.State(n).String() }},
 		{scsv1.SetupModel(0), func(n int) string { return amt.Model(n).String() }},
+		{scsv1.PasswordRules(0), func(n int) string { return amt.PasswordRules(n).String() }},
 		{scsv1.WorkflowState(0), func(n int) string { return provisioning.State(n).String() }},
 		{scsv1.WorkflowStatus(0), func(n int) string { return provisioning.Status(n).String() }},
 		{scsv1.Role(0), func(n int) string { return access.Role(n).String() }},

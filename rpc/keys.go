@@ -45,27 +45,6 @@ func (s *keyService) GetKey(ctx context.Context, req *scsv1.GetKeyRequest) (*scs
 	return resp, err
 }
 
-// ListKeys implements scsv1.KeyServiceServer.
-func (s *keyService) ListKeys(ctx context.Context, req *scsv1.ListKeysRequest) (*scsv1.ListKeysResponse, error) {
-	v := &violations{}
-	v.page(req.GetPageSize(), req.GetPageToken())
-	f := keystore.Filter{
-		State: keystore.State(known(v, "state", req.GetState(), scsv1.KeyState_name)),
-		Batch: v.text("batch", req.GetBatch(), maxText),
-		UUID:  v.uuidFilter("uuid", req.GetUuid()),
-	}
-	if err := v.err(); err != nil {
-		return nil, err
-	}
-	resp := &scsv1.ListKeysResponse{}
-	err := s.cfg.Store.View(ctx, func(r kv.Reader) error {
-		list, next, err := s.cfg.Keys.List(r, f, keystore.Page{Size: int(req.GetPageSize()), Token: req.GetPageToken()})
-		resp.Keys, resp.NextPageToken = each(list, keyMessage), next
-		return err
-	})
-	return resp, err
-}
-
 // GetBatch implements scsv1.KeyServiceServer.
 func (s *keyService) GetBatch(ctx context.Context, req *scsv1.GetBatchRequest) (*scsv1.GetBatchResponse, error) {
 	v := &violations{}
@@ -132,7 +111,7 @@ func (s *keyService) RevokeKey(ctx context.Context, req *scsv1.RevokeKeyRequest)
 func (s *keyService) RevealKey(ctx context.Context, req *scsv1.RevealKeyRequest) (*scsv1.RevealKeyResponse, error) {
 	v := &violations{}
 	pid := v.pid("pid", req.GetPid())
-	v.reason(req.GetReason())
+	v.needReason(req.GetReason())
 	if err := v.err(); err != nil {
 		return nil, err
 	}

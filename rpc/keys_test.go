@@ -152,7 +152,11 @@ func TestKeyErrors(t *testing.T) {
 	refused(t, err, codes.InvalidArgument, "InvalidRequest")
 	_, err = c.RevealKey(t.Context(), &scsv1.RevealKeyRequest{Pid: "0000-037M", Reason: "two\nlines"})
 	refused(t, err, codes.InvalidArgument, "InvalidRequest")
-	_, err = c.RevealKey(t.Context(), &scsv1.RevealKeyRequest{Pid: "0000037m"})
+	_, err = c.RevealKey(t.Context(), &scsv1.RevealKeyRequest{Pid: "0000037m", Reason: " "})
+	if got := fmt.Sprint(fields(err)); got != "[reason]" {
+		t.Errorf("without a reason: got %v, %v", got, err)
+	}
+	_, err = c.RevealKey(t.Context(), &scsv1.RevealKeyRequest{Pid: "0000037m", Reason: "typed by hand"})
 	refused(t, err, codes.NotFound, "UnknownPID")
 	w.lastEntry("KeyService.RevealKey", "0000-037M", audit.Failed)
 	_, err = c.GetBatch(t.Context(), &scsv1.GetBatchRequest{Name: "none"})

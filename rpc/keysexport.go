@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -25,7 +26,7 @@ func (s *keyService) ExportBatch(req *scsv1.ExportBatchRequest, stream grpc.Serv
 	of(ctx).describe(req)
 	v := &violations{}
 	v.name("batch", req.GetBatch())
-	v.reason(req.GetReason())
+	of(ctx).reason = v.exportReason(req)
 	if err := v.err(); err != nil {
 		return err
 	}
@@ -120,7 +121,11 @@ func (s *keyService) FinishExport(ctx context.Context, req *scsv1.FinishExportRe
 	}
 	of(ctx).object = "export " + req.GetExportId()
 	of(ctx).reason = fmt.Sprintf("written: %t", req.GetWritten())
-	n, err := s.cfg.Keys.FinishExport(ctx, s.cfg.Store, id, req.GetWritten(), s.move(ctx))
+	m, err := s.finishMove(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	n, err := s.cfg.Keys.FinishExport(ctx, s.cfg.Store, id, req.GetWritten(), m)
 	if err != nil {
 		return nil, err
 	}
@@ -128,4 +133,76 @@ func (s *keyService) FinishExport(ctx context.Context, req *scsv1.FinishExportRe
 		return nil, err
 	}
 	return &scsv1.FinishExportResponse{Exported: int64(n)}, nil
+}
+
+// finishMove is the move of the pairs' stories: why they were exported, where the
+// export says so.
+func (s *keyService) finishMove(ctx context.Context, id uint64) (keystore.Move, error) {
+	m := s.move(ctx)
+	err := s.cfg.Store.View(ctx, func(r kv.Reader) error {
+		list, err := s.cfg.Keys.Exports(r)
+		for _, e := range list {
+			if e.ID == id && e.Why != "" {
+				m.Why = e.Why
+			}
+		}
+		return err
+	})
+	return m, err
+}
+
+// media say, in the audit log and in the stories of pairs, what pairs were
+// written to.
+var media = map[scsv1.ExportMedium]string{
+	scsv1.ExportMedium_EXPORT_MEDIUM_SHEET:          "printed sheet",
+	scsv1.ExportMedium_EXPORT_MEDIUM_ENCRYPTED_FILE: "file encrypted to",
+	scsv1.ExportMedium_EXPORT_MEDIUM_PLAIN_FILE:     "file in plain text",
+}
+
+// Bounds of what an export says.
+const (
+	maxRecipients = 10
+	maxRecipient  = 80   // an X25519 recipient of age has 62 characters
+	maxExportText = 1000 // of the audit log and of stories
+)
+
+// exportReason is what the audit log says about an export: what it is written to
+// and why. Whatever is no setup.bin must say why.
+func (v *violations) exportReason(req *scsv1.ExportBatchRequest) string {
+	medium, ok := media[known(v, "medium", req.GetMedium(), scsv1.ExportMedium_name)]
+	encrypted := req.GetMedium() == scsv1.ExportMedium_EXPORT_MEDIUM_ENCRYPTED_FILE
+	if len(req.GetRecipients()) > maxRecipients || encrypted != (len(req.GetRecipients()) > 0) {
+		v.add("recipients", "%d, want 1 to %d of an encrypted file and none of anything else", len(req.GetRecipients()), maxRecipients)
+		return ""
+	}
+	for i, r := range req.GetRecipients() {
+		field := fmt.Sprintf("recipients[%d]", i)
+		v.text(field, r, maxRecipient)
+		if !strings.HasPrefix(r, "age1") {
+			v.add(field, "no public key of age: it begins with age1")
+		}
+	}
+	if !ok {
+		v.reason(req.GetReason())
+		return req.GetReason()
+	}
+	v.needReason(req.GetReason())
+	if encrypted {
+		medium += " " + strings.Join(req.GetRecipients(), ", ")
+	}
+	text := medium + ": " + req.GetReason()
+	if len(text) > maxExportText {
+		v.add("reason", "%d bytes with what is told of the medium, want at most %d", len(text), maxExportText)
+	}
+	return text
+}
+
+// needReason is reason for calls that must have one: those that show secrets to
+// a person or put them where the server no longer guards them.
+func (v *violations) needReason(s string) {
+	if strings.TrimSpace(s) == "" {
+		v.add("reason", "is missing: say what the secrets are needed for; it is kept in the audit log")
+		return
+	}
+	v.reason(s)
 }

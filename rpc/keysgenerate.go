@@ -28,17 +28,32 @@ func (s *keyService) GenerateKeys(ctx context.Context, req *scsv1.GenerateKeysRe
 	v.name("batch", req.GetBatch())
 	v.between("count", int64(req.GetCount()), 1, maxGenerate)
 	v.text("profile", req.GetProfile(), maxText)
+	rules := amt.PasswordRules(known(v, "password_rules", req.GetPasswordRules(), scsv1.PasswordRules_name))
+	if rules == 0 {
+		rules = amt.IntelRules
+	}
 	if !fixed.IsZero() {
-		if err := amt.CheckPassword(fixed); err != nil {
+		if err := rules.Check(fixed); err != nil {
 			v.add("mebx_password", "%v", err)
 		}
+	}
+	model := amt.Model(req.GetModel())
+	if model == 0 {
+		model = amt.USBKey
+	}
+	if model != amt.USBKey && model != amt.Manual {
+		v.add("model", "want USB_KEY, or MANUAL for pairs that are typed")
 	}
 	if err := v.err(); err != nil {
 		return nil, err
 	}
-	asked := sha256.Sum256(fmt.Appendf(nil, "%q %d %q %t", req.GetBatch(), req.GetCount(), req.GetProfile(), fixed.IsZero()))
+	text := fmt.Sprintf("%q %d %q %t", req.GetBatch(), req.GetCount(), req.GetProfile(), fixed.IsZero())
+	if model != amt.USBKey || rules != amt.IntelRules {
+		text += fmt.Sprintf(" %v %v", model, rules)
+	}
+	asked := sha256.Sum256([]byte(text))
 	r := request{id: req.GetRequestId(), asked: asked[:], object: req.GetBatch()}
-	made, err := s.generate(ctx, req, fixed, r)
+	made, err := s.generate(ctx, req, model, fixed, r)
 	if err != nil {
 		return nil, err
 	}
@@ -46,12 +61,12 @@ func (s *keyService) GenerateKeys(ctx context.Context, req *scsv1.GenerateKeysRe
 	return &scsv1.GenerateKeysResponse{Batch: b, Added: made}, err
 }
 
-func (s *keyService) generate(ctx context.Context, req *scsv1.GenerateKeysRequest, fixed amt.Secret, r request) (int64, error) {
+func (s *keyService) generate(ctx context.Context, req *scsv1.GenerateKeysRequest, model amt.Model, fixed amt.Secret, r request) (int64, error) {
 	if made, ok, err := s.carriedOut(ctx, r); ok || err != nil {
 		return made, err
 	}
 	im := keystore.Import{
-		Batch: keystore.Batch{Name: req.GetBatch(), Profile: req.GetProfile(), Source: "generated", Model: amt.USBKey},
+		Batch: keystore.Batch{Name: req.GetBatch(), Profile: req.GetProfile(), Source: "generated", Model: model},
 		Move:  s.move(ctx),
 	}
 	if err := s.checkBatch(ctx, im.Batch); err != nil {
@@ -68,7 +83,7 @@ func (s *keyService) generate(ctx context.Context, req *scsv1.GenerateKeysReques
 		if !fixed.IsZero() {
 			return fixed, nil
 		}
-		return amt.DrawPassword(s.cfg.Rand, passwordLen)
+		return amt.DrawPassword(s.cfg.Rand, passwordLen) // keeps to all rules
 	}
 	report, err := s.cfg.Keys.Generate(ctx, s.cfg.Store, im, int(req.GetCount()), password)
 	if errors.Is(err, errCarriedOut) {

@@ -11,31 +11,31 @@ import (
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
 
+	"github.com/amtscs/amtscs/amt"
 	scsv1 "github.com/amtscs/amtscs/proto/scs/v1"
 )
 
 func (a *app) keys() *cobra.Command {
 	return a.group("keys", "PID/PPS pairs and the batches they come in",
-		a.keysGenerate(), a.keysImport(), a.keysList(), a.keysShow(), a.keysRevoke(), a.keysReveal(), a.keysBatches())
+		a.keysGenerate(), a.keysImport(), a.keysList(), a.keysShow(), a.keysRevoke(), a.keysReveal(), a.keysBatches(),
+		a.keysSheet(), a.keysCheck(), a.keysExport())
 }
 
 func (a *app) keysGenerate() *cobra.Command {
 	var req scsv1.GenerateKeysRequest
 	var policy string
+	rules := amt.IntelRules
 	c := &cobra.Command{
-		Use: "generate --count N --batch NAME", Short: "Draw new pairs for USB keys", Args: takes(),
+		Use: "generate --count N --batch NAME", Short: "Draw new pairs for USB keys, or for sheets", Args: takes(),
+		Long: "Draw new pairs, each with a MEBx password of its own unless one is asked for. Drawn passwords keep to the\n" +
+			"rules of every vendor and have only characters that the keyboards of most countries have where the US\n" +
+			"one has them, as MEBx reads it: letters but y and z, digits and ! $ %, without look-alikes.",
 		RunE: func(c *cobra.Command, _ []string) error {
-			switch policy {
-			case "random":
-			case "prompt":
-				password, err := a.askNewPassword(c.Context(), "MEBx password for all PCs of the batch")
-				if err != nil {
-					return err
-				}
-				req.MebxPassword = password
-			default:
-				return usage("--mebx-password %q: want random or prompt", policy)
+			var err error
+			if req.MebxPassword, err = a.mebxPassword(c.Context(), policy, rules); err != nil {
+				return err
 			}
+			req.PasswordRules = scsv1.PasswordRules(rules)
 			if req.GetRequestId() == "" {
 				req.RequestId = newRequestID()
 			}
@@ -55,8 +55,46 @@ func (a *app) keysGenerate() *cobra.Command {
 	f.StringVar(&req.Batch, "batch", "", "the batch that takes them; made when there is none of this name")
 	f.StringVar(&req.Profile, "profile", "", "the profile of a new batch (default: the profile named default)")
 	f.StringVar(&policy, "mebx-password", "random", "random: one per PC; prompt: ask for one for all")
+	f.Var(&rulesFlag{&rules}, "password-rules", "intel, or hp: a password for all must not have ' < > & and space either")
+	f.Var(&enumFlag[scsv1.SetupModel]{&req.Model, "model"}, "model", "usbkey, or manual for pairs that are printed and typed (default usbkey)")
 	f.StringVar(&req.RequestId, "request-id", "", "repeat a request whose answer was lost, without drawing pairs twice")
 	return require(c, "count", "batch")
+}
+
+// mebxPassword is the password for all PCs, empty for one each.
+func (a *app) mebxPassword(ctx context.Context, policy string, rules amt.PasswordRules) (string, error) {
+	switch policy {
+	case "random":
+		return "", nil
+	case "prompt":
+		password, err := a.askNewPassword(ctx, "MEBx password for all PCs of the batch")
+		if err != nil {
+			return "", err
+		}
+		if err := rules.Check(amt.NewSecretString(password)); err != nil {
+			return "", failed("choose one that the PCs' MEBx takes", "%w", err)
+		}
+		return password, nil
+	}
+	return "", usage("--mebx-password %q: want random or prompt", policy)
+}
+
+// rulesFlag reads the rules of passwords.
+type rulesFlag struct{ rules *amt.PasswordRules }
+
+func (f *rulesFlag) String() string {
+	if f.rules == nil {
+		return ""
+	}
+	return f.rules.String()
+}
+
+func (f *rulesFlag) Type() string { return "rules" }
+
+func (f *rulesFlag) Set(s string) error {
+	var err error
+	*f.rules, err = amt.ParsePasswordRules(s)
+	return err
 }
 
 // newRequestID makes a request one that can be repeated.
@@ -73,33 +111,6 @@ func lostReply(err error, id string) error {
 		f.hint = "whether the pairs were made is not known: repeat the command with --request-id " + id
 	}
 	return f
-}
-
-func (a *app) keysList() *cobra.Command {
-	var req scsv1.ListKeysRequest
-	var limit int
-	c := &cobra.Command{
-		Use: "list", Short: "List pairs, without their secrets", Args: takes(),
-		RunE: func(c *cobra.Command, _ []string) error {
-			return a.stream(c.Context(), func(ctx context.Context, conn *grpc.ClientConn) error {
-				client := scsv1.NewKeyServiceClient(conn)
-				all, err := collect(a, limit, func(size int32, token string) ([]*scsv1.Key, string, error) {
-					req.PageSize, req.PageToken = size, token
-					resp, err := client.ListKeys(ctx, &req)
-					return resp.GetKeys(), resp.GetNextPageToken(), err
-				})
-				if err != nil {
-					return err
-				}
-				return a.print(&scsv1.ListKeysResponse{Keys: all}, func(w io.Writer) { keyTable(w, all) })
-			})
-		},
-	}
-	f := c.Flags()
-	f.Var(&enumFlag[scsv1.KeyState]{&req.State, "state"}, "state", "only pairs of this state")
-	f.StringVar(&req.Batch, "batch", "", "only pairs of this batch")
-	f.StringVar(&req.Uuid, "uuid", "", "only pairs of this device")
-	return limitFlag(c, &limit)
 }
 
 func keyTable(w io.Writer, keys []*scsv1.Key) {
@@ -187,7 +198,7 @@ func (a *app) keysReveal() *cobra.Command {
 			})
 		},
 	}
-	c.Flags().StringVar(&req.Reason, "reason", "", "why, for the audit log")
+	c.Flags().StringVar(&req.Reason, "reason", "", "why, for the audit log; must be given")
 	return c
 }
 

@@ -56,9 +56,14 @@ func CreateFrom(path string, write func(io.Writer) error, mode fs.FileMode) erro
 		return err
 	}
 	defer func() { _ = os.Remove(tmp) }()
+	return place(tmp, path)
+}
+
+// place gives a durable temporary file its name, which nothing else may have.
+func place(tmp, path string) error {
 	// A link refuses to replace, where a rename would not. File systems that
 	// know no hard links, such as FAT on a USB key, get the rename.
-	err = os.Link(tmp, path)
+	err := os.Link(tmp, path)
 	switch {
 	case errors.Is(err, fs.ErrExist):
 		return fmt.Errorf("%s: %w", path, ErrExists)

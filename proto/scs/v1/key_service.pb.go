@@ -22,6 +22,121 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// PasswordRules say which MEBx passwords are taken.
+type PasswordRules int32
+
+const (
+	// Not rules.
+	PasswordRules_PASSWORD_RULES_UNSPECIFIED PasswordRules = 0
+	// 8 to 32 characters of 7-bit ASCII with a digit, a lower-case and an
+	// upper-case letter and a special character, without : , and ".
+	PasswordRules_PASSWORD_RULES_INTEL PasswordRules = 1
+	// Intel's, and without ' < > & and the space, as the MEBx of HP wants it.
+	PasswordRules_PASSWORD_RULES_HP PasswordRules = 2
+)
+
+// Enum value maps for PasswordRules.
+var (
+	PasswordRules_name = map[int32]string{
+		0: "PASSWORD_RULES_UNSPECIFIED",
+		1: "PASSWORD_RULES_INTEL",
+		2: "PASSWORD_RULES_HP",
+	}
+	PasswordRules_value = map[string]int32{
+		"PASSWORD_RULES_UNSPECIFIED": 0,
+		"PASSWORD_RULES_INTEL":       1,
+		"PASSWORD_RULES_HP":          2,
+	}
+)
+
+func (x PasswordRules) Enum() *PasswordRules {
+	p := new(PasswordRules)
+	*p = x
+	return p
+}
+
+func (x PasswordRules) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (PasswordRules) Descriptor() protoreflect.EnumDescriptor {
+	return file_scs_v1_key_service_proto_enumTypes[0].Descriptor()
+}
+
+func (PasswordRules) Type() protoreflect.EnumType {
+	return &file_scs_v1_key_service_proto_enumTypes[0]
+}
+
+func (x PasswordRules) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use PasswordRules.Descriptor instead.
+func (PasswordRules) EnumDescriptor() ([]byte, []int) {
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{0}
+}
+
+// ExportMedium is what exported pairs are written to.
+type ExportMedium int32
+
+const (
+	// Not a medium.
+	ExportMedium_EXPORT_MEDIUM_UNSPECIFIED ExportMedium = 0
+	// A setup.bin.
+	ExportMedium_EXPORT_MEDIUM_USB_KEY ExportMedium = 1
+	// A printed sheet.
+	ExportMedium_EXPORT_MEDIUM_SHEET ExportMedium = 2
+	// A file that only holders of the recipients' keys can open.
+	ExportMedium_EXPORT_MEDIUM_ENCRYPTED_FILE ExportMedium = 3
+	// A file that everybody can read.
+	ExportMedium_EXPORT_MEDIUM_PLAIN_FILE ExportMedium = 4
+)
+
+// Enum value maps for ExportMedium.
+var (
+	ExportMedium_name = map[int32]string{
+		0: "EXPORT_MEDIUM_UNSPECIFIED",
+		1: "EXPORT_MEDIUM_USB_KEY",
+		2: "EXPORT_MEDIUM_SHEET",
+		3: "EXPORT_MEDIUM_ENCRYPTED_FILE",
+		4: "EXPORT_MEDIUM_PLAIN_FILE",
+	}
+	ExportMedium_value = map[string]int32{
+		"EXPORT_MEDIUM_UNSPECIFIED":    0,
+		"EXPORT_MEDIUM_USB_KEY":        1,
+		"EXPORT_MEDIUM_SHEET":          2,
+		"EXPORT_MEDIUM_ENCRYPTED_FILE": 3,
+		"EXPORT_MEDIUM_PLAIN_FILE":     4,
+	}
+)
+
+func (x ExportMedium) Enum() *ExportMedium {
+	p := new(ExportMedium)
+	*p = x
+	return p
+}
+
+func (x ExportMedium) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ExportMedium) Descriptor() protoreflect.EnumDescriptor {
+	return file_scs_v1_key_service_proto_enumTypes[1].Descriptor()
+}
+
+func (ExportMedium) Type() protoreflect.EnumType {
+	return &file_scs_v1_key_service_proto_enumTypes[1]
+}
+
+func (x ExportMedium) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ExportMedium.Descriptor instead.
+func (ExportMedium) EnumDescriptor() ([]byte, []int) {
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{1}
+}
+
 // Key is a PID/PPS pair without its secrets.
 type Key struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -444,7 +559,12 @@ type GenerateKeysRequest struct {
 	// The profile of a new batch; empty for the default one.
 	Profile string `protobuf:"bytes,4,opt,name=profile,proto3" json:"profile,omitempty"`
 	// The MEBx password that all records set. Empty: a random one per pair.
-	MebxPassword  string `protobuf:"bytes,5,opt,name=mebx_password,json=mebxPassword,proto3" json:"mebx_password,omitempty"`
+	MebxPassword string `protobuf:"bytes,5,opt,name=mebx_password,json=mebxPassword,proto3" json:"mebx_password,omitempty"`
+	// How the pairs reach their PCs: USB_KEY (when unspecified) or MANUAL, for
+	// pairs that are printed and typed.
+	Model SetupModel `protobuf:"varint,10,opt,name=model,proto3,enum=scs.v1.SetupModel" json:"model,omitempty"`
+	// The rules for the MEBx password; Intel's when unspecified.
+	PasswordRules PasswordRules `protobuf:"varint,11,opt,name=password_rules,json=passwordRules,proto3,enum=scs.v1.PasswordRules" json:"password_rules,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -512,6 +632,20 @@ func (x *GenerateKeysRequest) GetMebxPassword() string {
 		return x.MebxPassword
 	}
 	return ""
+}
+
+func (x *GenerateKeysRequest) GetModel() SetupModel {
+	if x != nil {
+		return x.Model
+	}
+	return SetupModel_SETUP_MODEL_UNSPECIFIED
+}
+
+func (x *GenerateKeysRequest) GetPasswordRules() PasswordRules {
+	if x != nil {
+		return x.PasswordRules
+	}
+	return PasswordRules_PASSWORD_RULES_UNSPECIFIED
 }
 
 // GenerateKeysResponse says what was made.
@@ -1199,7 +1333,17 @@ type ListKeysRequest struct {
 	// Only pairs of this batch.
 	Batch string `protobuf:"bytes,4,opt,name=batch,proto3" json:"batch,omitempty"`
 	// Only pairs of this device.
-	Uuid          string `protobuf:"bytes,5,opt,name=uuid,proto3" json:"uuid,omitempty"`
+	Uuid string `protobuf:"bytes,5,opt,name=uuid,proto3" json:"uuid,omitempty"`
+	// Only pairs that were, or were not, exported.
+	Exported *bool `protobuf:"varint,10,opt,name=exported,proto3,oneof" json:"exported,omitempty"`
+	// Only pairs that were added after this time.
+	CreatedAfter *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=created_after,json=createdAfter,proto3" json:"created_after,omitempty"`
+	// Only pairs that were added before this time.
+	CreatedBefore *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=created_before,json=createdBefore,proto3" json:"created_before,omitempty"`
+	// Only pairs that last changed after this time.
+	ChangedAfter *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=changed_after,json=changedAfter,proto3" json:"changed_after,omitempty"`
+	// Only pairs that last changed before this time.
+	ChangedBefore *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=changed_before,json=changedBefore,proto3" json:"changed_before,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1267,6 +1411,41 @@ func (x *ListKeysRequest) GetUuid() string {
 		return x.Uuid
 	}
 	return ""
+}
+
+func (x *ListKeysRequest) GetExported() bool {
+	if x != nil && x.Exported != nil {
+		return *x.Exported
+	}
+	return false
+}
+
+func (x *ListKeysRequest) GetCreatedAfter() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreatedAfter
+	}
+	return nil
+}
+
+func (x *ListKeysRequest) GetCreatedBefore() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreatedBefore
+	}
+	return nil
+}
+
+func (x *ListKeysRequest) GetChangedAfter() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ChangedAfter
+	}
+	return nil
+}
+
+func (x *ListKeysRequest) GetChangedBefore() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ChangedBefore
+	}
+	return nil
 }
 
 // ListKeysResponse is a page of pairs. It may be short, even empty, with a token.
@@ -1762,8 +1941,14 @@ type ExportBatchRequest struct {
 	Batch string `protobuf:"bytes,1,opt,name=batch,proto3" json:"batch,omitempty"`
 	// Take pairs that were exported before, too.
 	Again bool `protobuf:"varint,2,opt,name=again,proto3" json:"again,omitempty"`
-	// What the file is for or where it goes, for the audit log.
-	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	// What the file is for or where it goes, for the audit log. A sheet or a file
+	// of pairs, and any export in plain text, must have one.
+	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	// What the pairs are written to; a USB key when unspecified. It is told in the
+	// audit log.
+	Medium ExportMedium `protobuf:"varint,10,opt,name=medium,proto3,enum=scs.v1.ExportMedium" json:"medium,omitempty"`
+	// With ENCRYPTED_FILE: the public keys that can open it, told in the audit log.
+	Recipients    []string `protobuf:"bytes,11,rep,name=recipients,proto3" json:"recipients,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1817,6 +2002,20 @@ func (x *ExportBatchRequest) GetReason() string {
 		return x.Reason
 	}
 	return ""
+}
+
+func (x *ExportBatchRequest) GetMedium() ExportMedium {
+	if x != nil {
+		return x.Medium
+	}
+	return ExportMedium_EXPORT_MEDIUM_UNSPECIFIED
+}
+
+func (x *ExportBatchRequest) GetRecipients() []string {
+	if x != nil {
+		return x.Recipients
+	}
+	return nil
 }
 
 // ExportBatchResponse is a part of an export.
@@ -2093,14 +2292,17 @@ const file_scs_v1_key_service_proto_rawDesc = "" +
 	"\x03act\x18\x04 \x01(\tR\x03act\x12$\n" +
 	"\x04from\x18\x05 \x01(\x0e2\x10.scs.v1.KeyStateR\x04from\x12 \n" +
 	"\x02to\x18\x06 \x01(\x0e2\x10.scs.v1.KeyStateR\x02to\x12\x12\n" +
-	"\x04uuid\x18\a \x01(\tR\x04uuid\"\xa4\x01\n" +
+	"\x04uuid\x18\a \x01(\tR\x04uuid\"\x8c\x02\n" +
 	"\x13GenerateKeysRequest\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x14\n" +
 	"\x05batch\x18\x02 \x01(\tR\x05batch\x12\x14\n" +
 	"\x05count\x18\x03 \x01(\x05R\x05count\x12\x18\n" +
 	"\aprofile\x18\x04 \x01(\tR\aprofile\x12(\n" +
-	"\rmebx_password\x18\x05 \x01(\tB\x03\x80\x01\x01R\fmebxPassword\"Q\n" +
+	"\rmebx_password\x18\x05 \x01(\tB\x03\x80\x01\x01R\fmebxPassword\x12(\n" +
+	"\x05model\x18\n" +
+	" \x01(\x0e2\x12.scs.v1.SetupModelR\x05model\x12<\n" +
+	"\x0epassword_rules\x18\v \x01(\x0e2\x15.scs.v1.PasswordRulesR\rpasswordRules\"Q\n" +
 	"\x14GenerateKeysResponse\x12#\n" +
 	"\x05batch\x18\x01 \x01(\v2\r.scs.v1.BatchR\x05batch\x12\x14\n" +
 	"\x05added\x18\x02 \x01(\x03R\x05added\"u\n" +
@@ -2145,14 +2347,21 @@ const file_scs_v1_key_service_proto_rawDesc = "" +
 	"\x0eGetKeyResponse\x12\x1d\n" +
 	"\x03key\x18\x01 \x01(\v2\v.scs.v1.KeyR\x03key\x12+\n" +
 	"\ahistory\x18\x02 \x03(\v2\x11.scs.v1.KeyChangeR\ahistory\x12\x18\n" +
-	"\adropped\x18\x03 \x01(\x03R\adropped\"\x9f\x01\n" +
+	"\adropped\x18\x03 \x01(\x03R\adropped\"\xd5\x03\n" +
 	"\x0fListKeysRequest\x12\x1b\n" +
 	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
 	"page_token\x18\x02 \x01(\tR\tpageToken\x12&\n" +
 	"\x05state\x18\x03 \x01(\x0e2\x10.scs.v1.KeyStateR\x05state\x12\x14\n" +
 	"\x05batch\x18\x04 \x01(\tR\x05batch\x12\x12\n" +
-	"\x04uuid\x18\x05 \x01(\tR\x04uuid\"[\n" +
+	"\x04uuid\x18\x05 \x01(\tR\x04uuid\x12\x1f\n" +
+	"\bexported\x18\n" +
+	" \x01(\bH\x00R\bexported\x88\x01\x01\x12?\n" +
+	"\rcreated_after\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\fcreatedAfter\x12A\n" +
+	"\x0ecreated_before\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\rcreatedBefore\x12?\n" +
+	"\rchanged_after\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\fchangedAfter\x12A\n" +
+	"\x0echanged_before\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\rchangedBeforeB\v\n" +
+	"\t_exported\"[\n" +
 	"\x10ListKeysResponse\x12\x1f\n" +
 	"\x04keys\x18\x01 \x03(\v2\v.scs.v1.KeyR\x04keys\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"<\n" +
@@ -2179,11 +2388,16 @@ const file_scs_v1_key_service_proto_rawDesc = "" +
 	"page_token\x18\x02 \x01(\tR\tpageToken\"f\n" +
 	"\x13ListBatchesResponse\x12'\n" +
 	"\abatches\x18\x01 \x03(\v2\r.scs.v1.BatchR\abatches\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"X\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xa6\x01\n" +
 	"\x12ExportBatchRequest\x12\x14\n" +
 	"\x05batch\x18\x01 \x01(\tR\x05batch\x12\x14\n" +
 	"\x05again\x18\x02 \x01(\bR\x05again\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\"[\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12,\n" +
+	"\x06medium\x18\n" +
+	" \x01(\x0e2\x14.scs.v1.ExportMediumR\x06medium\x12\x1e\n" +
+	"\n" +
+	"recipients\x18\v \x03(\tR\n" +
+	"recipients\"[\n" +
 	"\x13ExportBatchResponse\x12\x1b\n" +
 	"\texport_id\x18\x01 \x01(\tR\bexportId\x12'\n" +
 	"\x04keys\x18\x02 \x03(\v2\x13.scs.v1.ExportedKeyR\x04keys\"\x8e\x01\n" +
@@ -2196,7 +2410,17 @@ const file_scs_v1_key_service_proto_rawDesc = "" +
 	"\texport_id\x18\x01 \x01(\tR\bexportId\x12\x18\n" +
 	"\awritten\x18\x02 \x01(\bR\awritten\"2\n" +
 	"\x14FinishExportResponse\x12\x1a\n" +
-	"\bexported\x18\x01 \x01(\x03R\bexported2\xb6\x05\n" +
+	"\bexported\x18\x01 \x01(\x03R\bexported*`\n" +
+	"\rPasswordRules\x12\x1e\n" +
+	"\x1aPASSWORD_RULES_UNSPECIFIED\x10\x00\x12\x18\n" +
+	"\x14PASSWORD_RULES_INTEL\x10\x01\x12\x15\n" +
+	"\x11PASSWORD_RULES_HP\x10\x02*\xa1\x01\n" +
+	"\fExportMedium\x12\x1d\n" +
+	"\x19EXPORT_MEDIUM_UNSPECIFIED\x10\x00\x12\x19\n" +
+	"\x15EXPORT_MEDIUM_USB_KEY\x10\x01\x12\x17\n" +
+	"\x13EXPORT_MEDIUM_SHEET\x10\x02\x12 \n" +
+	"\x1cEXPORT_MEDIUM_ENCRYPTED_FILE\x10\x03\x12\x1c\n" +
+	"\x18EXPORT_MEDIUM_PLAIN_FILE\x10\x042\xb6\x05\n" +
 	"\n" +
 	"KeyService\x12I\n" +
 	"\fGenerateKeys\x12\x1b.scs.v1.GenerateKeysRequest\x1a\x1c.scs.v1.GenerateKeysResponse\x12E\n" +
@@ -2223,94 +2447,104 @@ func file_scs_v1_key_service_proto_rawDescGZIP() []byte {
 	return file_scs_v1_key_service_proto_rawDescData
 }
 
+var file_scs_v1_key_service_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
 var file_scs_v1_key_service_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
 var file_scs_v1_key_service_proto_goTypes = []any{
-	(*Key)(nil),                   // 0: scs.v1.Key
-	(*Batch)(nil),                 // 1: scs.v1.Batch
-	(*KeyCount)(nil),              // 2: scs.v1.KeyCount
-	(*KeyChange)(nil),             // 3: scs.v1.KeyChange
-	(*GenerateKeysRequest)(nil),   // 4: scs.v1.GenerateKeysRequest
-	(*GenerateKeysResponse)(nil),  // 5: scs.v1.GenerateKeysResponse
-	(*ImportKeysRequest)(nil),     // 6: scs.v1.ImportKeysRequest
-	(*ImportHeader)(nil),          // 7: scs.v1.ImportHeader
-	(*ImportRows)(nil),            // 8: scs.v1.ImportRows
-	(*ImportRow)(nil),             // 9: scs.v1.ImportRow
-	(*ImportKeysResponse)(nil),    // 10: scs.v1.ImportKeysResponse
-	(*RejectedRow)(nil),           // 11: scs.v1.RejectedRow
-	(*GetKeyRequest)(nil),         // 12: scs.v1.GetKeyRequest
-	(*GetKeyResponse)(nil),        // 13: scs.v1.GetKeyResponse
-	(*ListKeysRequest)(nil),       // 14: scs.v1.ListKeysRequest
-	(*ListKeysResponse)(nil),      // 15: scs.v1.ListKeysResponse
-	(*RevokeKeyRequest)(nil),      // 16: scs.v1.RevokeKeyRequest
-	(*RevokeKeyResponse)(nil),     // 17: scs.v1.RevokeKeyResponse
-	(*RevealKeyRequest)(nil),      // 18: scs.v1.RevealKeyRequest
-	(*RevealKeyResponse)(nil),     // 19: scs.v1.RevealKeyResponse
-	(*GetBatchRequest)(nil),       // 20: scs.v1.GetBatchRequest
-	(*GetBatchResponse)(nil),      // 21: scs.v1.GetBatchResponse
-	(*ListBatchesRequest)(nil),    // 22: scs.v1.ListBatchesRequest
-	(*ListBatchesResponse)(nil),   // 23: scs.v1.ListBatchesResponse
-	(*ExportBatchRequest)(nil),    // 24: scs.v1.ExportBatchRequest
-	(*ExportBatchResponse)(nil),   // 25: scs.v1.ExportBatchResponse
-	(*ExportedKey)(nil),           // 26: scs.v1.ExportedKey
-	(*FinishExportRequest)(nil),   // 27: scs.v1.FinishExportRequest
-	(*FinishExportResponse)(nil),  // 28: scs.v1.FinishExportResponse
-	(KeyState)(0),                 // 29: scs.v1.KeyState
-	(SetupModel)(0),               // 30: scs.v1.SetupModel
-	(*timestamppb.Timestamp)(nil), // 31: google.protobuf.Timestamp
+	(PasswordRules)(0),            // 0: scs.v1.PasswordRules
+	(ExportMedium)(0),             // 1: scs.v1.ExportMedium
+	(*Key)(nil),                   // 2: scs.v1.Key
+	(*Batch)(nil),                 // 3: scs.v1.Batch
+	(*KeyCount)(nil),              // 4: scs.v1.KeyCount
+	(*KeyChange)(nil),             // 5: scs.v1.KeyChange
+	(*GenerateKeysRequest)(nil),   // 6: scs.v1.GenerateKeysRequest
+	(*GenerateKeysResponse)(nil),  // 7: scs.v1.GenerateKeysResponse
+	(*ImportKeysRequest)(nil),     // 8: scs.v1.ImportKeysRequest
+	(*ImportHeader)(nil),          // 9: scs.v1.ImportHeader
+	(*ImportRows)(nil),            // 10: scs.v1.ImportRows
+	(*ImportRow)(nil),             // 11: scs.v1.ImportRow
+	(*ImportKeysResponse)(nil),    // 12: scs.v1.ImportKeysResponse
+	(*RejectedRow)(nil),           // 13: scs.v1.RejectedRow
+	(*GetKeyRequest)(nil),         // 14: scs.v1.GetKeyRequest
+	(*GetKeyResponse)(nil),        // 15: scs.v1.GetKeyResponse
+	(*ListKeysRequest)(nil),       // 16: scs.v1.ListKeysRequest
+	(*ListKeysResponse)(nil),      // 17: scs.v1.ListKeysResponse
+	(*RevokeKeyRequest)(nil),      // 18: scs.v1.RevokeKeyRequest
+	(*RevokeKeyResponse)(nil),     // 19: scs.v1.RevokeKeyResponse
+	(*RevealKeyRequest)(nil),      // 20: scs.v1.RevealKeyRequest
+	(*RevealKeyResponse)(nil),     // 21: scs.v1.RevealKeyResponse
+	(*GetBatchRequest)(nil),       // 22: scs.v1.GetBatchRequest
+	(*GetBatchResponse)(nil),      // 23: scs.v1.GetBatchResponse
+	(*ListBatchesRequest)(nil),    // 24: scs.v1.ListBatchesRequest
+	(*ListBatchesResponse)(nil),   // 25: scs.v1.ListBatchesResponse
+	(*ExportBatchRequest)(nil),    // 26: scs.v1.ExportBatchRequest
+	(*ExportBatchResponse)(nil),   // 27: scs.v1.ExportBatchResponse
+	(*ExportedKey)(nil),           // 28: scs.v1.ExportedKey
+	(*FinishExportRequest)(nil),   // 29: scs.v1.FinishExportRequest
+	(*FinishExportResponse)(nil),  // 30: scs.v1.FinishExportResponse
+	(KeyState)(0),                 // 31: scs.v1.KeyState
+	(SetupModel)(0),               // 32: scs.v1.SetupModel
+	(*timestamppb.Timestamp)(nil), // 33: google.protobuf.Timestamp
 }
 var file_scs_v1_key_service_proto_depIdxs = []int32{
-	29, // 0: scs.v1.Key.state:type_name -> scs.v1.KeyState
-	30, // 1: scs.v1.Key.model:type_name -> scs.v1.SetupModel
-	31, // 2: scs.v1.Key.create_time:type_name -> google.protobuf.Timestamp
-	31, // 3: scs.v1.Key.change_time:type_name -> google.protobuf.Timestamp
-	30, // 4: scs.v1.Batch.model:type_name -> scs.v1.SetupModel
-	31, // 5: scs.v1.Batch.create_time:type_name -> google.protobuf.Timestamp
-	2,  // 6: scs.v1.Batch.counts:type_name -> scs.v1.KeyCount
-	31, // 7: scs.v1.Batch.retire_time:type_name -> google.protobuf.Timestamp
-	29, // 8: scs.v1.KeyCount.state:type_name -> scs.v1.KeyState
-	31, // 9: scs.v1.KeyChange.time:type_name -> google.protobuf.Timestamp
-	29, // 10: scs.v1.KeyChange.from:type_name -> scs.v1.KeyState
-	29, // 11: scs.v1.KeyChange.to:type_name -> scs.v1.KeyState
-	1,  // 12: scs.v1.GenerateKeysResponse.batch:type_name -> scs.v1.Batch
-	7,  // 13: scs.v1.ImportKeysRequest.header:type_name -> scs.v1.ImportHeader
-	8,  // 14: scs.v1.ImportKeysRequest.rows:type_name -> scs.v1.ImportRows
-	30, // 15: scs.v1.ImportHeader.model:type_name -> scs.v1.SetupModel
-	9,  // 16: scs.v1.ImportRows.rows:type_name -> scs.v1.ImportRow
-	11, // 17: scs.v1.ImportKeysResponse.rejected:type_name -> scs.v1.RejectedRow
-	0,  // 18: scs.v1.GetKeyResponse.key:type_name -> scs.v1.Key
-	3,  // 19: scs.v1.GetKeyResponse.history:type_name -> scs.v1.KeyChange
-	29, // 20: scs.v1.ListKeysRequest.state:type_name -> scs.v1.KeyState
-	0,  // 21: scs.v1.ListKeysResponse.keys:type_name -> scs.v1.Key
-	0,  // 22: scs.v1.RevokeKeyResponse.key:type_name -> scs.v1.Key
-	0,  // 23: scs.v1.RevealKeyResponse.key:type_name -> scs.v1.Key
-	1,  // 24: scs.v1.GetBatchResponse.batch:type_name -> scs.v1.Batch
-	1,  // 25: scs.v1.ListBatchesResponse.batches:type_name -> scs.v1.Batch
-	26, // 26: scs.v1.ExportBatchResponse.keys:type_name -> scs.v1.ExportedKey
-	4,  // 27: scs.v1.KeyService.GenerateKeys:input_type -> scs.v1.GenerateKeysRequest
-	6,  // 28: scs.v1.KeyService.ImportKeys:input_type -> scs.v1.ImportKeysRequest
-	12, // 29: scs.v1.KeyService.GetKey:input_type -> scs.v1.GetKeyRequest
-	14, // 30: scs.v1.KeyService.ListKeys:input_type -> scs.v1.ListKeysRequest
-	16, // 31: scs.v1.KeyService.RevokeKey:input_type -> scs.v1.RevokeKeyRequest
-	18, // 32: scs.v1.KeyService.RevealKey:input_type -> scs.v1.RevealKeyRequest
-	20, // 33: scs.v1.KeyService.GetBatch:input_type -> scs.v1.GetBatchRequest
-	22, // 34: scs.v1.KeyService.ListBatches:input_type -> scs.v1.ListBatchesRequest
-	24, // 35: scs.v1.KeyService.ExportBatch:input_type -> scs.v1.ExportBatchRequest
-	27, // 36: scs.v1.KeyService.FinishExport:input_type -> scs.v1.FinishExportRequest
-	5,  // 37: scs.v1.KeyService.GenerateKeys:output_type -> scs.v1.GenerateKeysResponse
-	10, // 38: scs.v1.KeyService.ImportKeys:output_type -> scs.v1.ImportKeysResponse
-	13, // 39: scs.v1.KeyService.GetKey:output_type -> scs.v1.GetKeyResponse
-	15, // 40: scs.v1.KeyService.ListKeys:output_type -> scs.v1.ListKeysResponse
-	17, // 41: scs.v1.KeyService.RevokeKey:output_type -> scs.v1.RevokeKeyResponse
-	19, // 42: scs.v1.KeyService.RevealKey:output_type -> scs.v1.RevealKeyResponse
-	21, // 43: scs.v1.KeyService.GetBatch:output_type -> scs.v1.GetBatchResponse
-	23, // 44: scs.v1.KeyService.ListBatches:output_type -> scs.v1.ListBatchesResponse
-	25, // 45: scs.v1.KeyService.ExportBatch:output_type -> scs.v1.ExportBatchResponse
-	28, // 46: scs.v1.KeyService.FinishExport:output_type -> scs.v1.FinishExportResponse
-	37, // [37:47] is the sub-list for method output_type
-	27, // [27:37] is the sub-list for method input_type
-	27, // [27:27] is the sub-list for extension type_name
-	27, // [27:27] is the sub-list for extension extendee
-	0,  // [0:27] is the sub-list for field type_name
+	31, // 0: scs.v1.Key.state:type_name -> scs.v1.KeyState
+	32, // 1: scs.v1.Key.model:type_name -> scs.v1.SetupModel
+	33, // 2: scs.v1.Key.create_time:type_name -> google.protobuf.Timestamp
+	33, // 3: scs.v1.Key.change_time:type_name -> google.protobuf.Timestamp
+	32, // 4: scs.v1.Batch.model:type_name -> scs.v1.SetupModel
+	33, // 5: scs.v1.Batch.create_time:type_name -> google.protobuf.Timestamp
+	4,  // 6: scs.v1.Batch.counts:type_name -> scs.v1.KeyCount
+	33, // 7: scs.v1.Batch.retire_time:type_name -> google.protobuf.Timestamp
+	31, // 8: scs.v1.KeyCount.state:type_name -> scs.v1.KeyState
+	33, // 9: scs.v1.KeyChange.time:type_name -> google.protobuf.Timestamp
+	31, // 10: scs.v1.KeyChange.from:type_name -> scs.v1.KeyState
+	31, // 11: scs.v1.KeyChange.to:type_name -> scs.v1.KeyState
+	32, // 12: scs.v1.GenerateKeysRequest.model:type_name -> scs.v1.SetupModel
+	0,  // 13: scs.v1.GenerateKeysRequest.password_rules:type_name -> scs.v1.PasswordRules
+	3,  // 14: scs.v1.GenerateKeysResponse.batch:type_name -> scs.v1.Batch
+	9,  // 15: scs.v1.ImportKeysRequest.header:type_name -> scs.v1.ImportHeader
+	10, // 16: scs.v1.ImportKeysRequest.rows:type_name -> scs.v1.ImportRows
+	32, // 17: scs.v1.ImportHeader.model:type_name -> scs.v1.SetupModel
+	11, // 18: scs.v1.ImportRows.rows:type_name -> scs.v1.ImportRow
+	13, // 19: scs.v1.ImportKeysResponse.rejected:type_name -> scs.v1.RejectedRow
+	2,  // 20: scs.v1.GetKeyResponse.key:type_name -> scs.v1.Key
+	5,  // 21: scs.v1.GetKeyResponse.history:type_name -> scs.v1.KeyChange
+	31, // 22: scs.v1.ListKeysRequest.state:type_name -> scs.v1.KeyState
+	33, // 23: scs.v1.ListKeysRequest.created_after:type_name -> google.protobuf.Timestamp
+	33, // 24: scs.v1.ListKeysRequest.created_before:type_name -> google.protobuf.Timestamp
+	33, // 25: scs.v1.ListKeysRequest.changed_after:type_name -> google.protobuf.Timestamp
+	33, // 26: scs.v1.ListKeysRequest.changed_before:type_name -> google.protobuf.Timestamp
+	2,  // 27: scs.v1.ListKeysResponse.keys:type_name -> scs.v1.Key
+	2,  // 28: scs.v1.RevokeKeyResponse.key:type_name -> scs.v1.Key
+	2,  // 29: scs.v1.RevealKeyResponse.key:type_name -> scs.v1.Key
+	3,  // 30: scs.v1.GetBatchResponse.batch:type_name -> scs.v1.Batch
+	3,  // 31: scs.v1.ListBatchesResponse.batches:type_name -> scs.v1.Batch
+	1,  // 32: scs.v1.ExportBatchRequest.medium:type_name -> scs.v1.ExportMedium
+	28, // 33: scs.v1.ExportBatchResponse.keys:type_name -> scs.v1.ExportedKey
+	6,  // 34: scs.v1.KeyService.GenerateKeys:input_type -> scs.v1.GenerateKeysRequest
+	8,  // 35: scs.v1.KeyService.ImportKeys:input_type -> scs.v1.ImportKeysRequest
+	14, // 36: scs.v1.KeyService.GetKey:input_type -> scs.v1.GetKeyRequest
+	16, // 37: scs.v1.KeyService.ListKeys:input_type -> scs.v1.ListKeysRequest
+	18, // 38: scs.v1.KeyService.RevokeKey:input_type -> scs.v1.RevokeKeyRequest
+	20, // 39: scs.v1.KeyService.RevealKey:input_type -> scs.v1.RevealKeyRequest
+	22, // 40: scs.v1.KeyService.GetBatch:input_type -> scs.v1.GetBatchRequest
+	24, // 41: scs.v1.KeyService.ListBatches:input_type -> scs.v1.ListBatchesRequest
+	26, // 42: scs.v1.KeyService.ExportBatch:input_type -> scs.v1.ExportBatchRequest
+	29, // 43: scs.v1.KeyService.FinishExport:input_type -> scs.v1.FinishExportRequest
+	7,  // 44: scs.v1.KeyService.GenerateKeys:output_type -> scs.v1.GenerateKeysResponse
+	12, // 45: scs.v1.KeyService.ImportKeys:output_type -> scs.v1.ImportKeysResponse
+	15, // 46: scs.v1.KeyService.GetKey:output_type -> scs.v1.GetKeyResponse
+	17, // 47: scs.v1.KeyService.ListKeys:output_type -> scs.v1.ListKeysResponse
+	19, // 48: scs.v1.KeyService.RevokeKey:output_type -> scs.v1.RevokeKeyResponse
+	21, // 49: scs.v1.KeyService.RevealKey:output_type -> scs.v1.RevealKeyResponse
+	23, // 50: scs.v1.KeyService.GetBatch:output_type -> scs.v1.GetBatchResponse
+	25, // 51: scs.v1.KeyService.ListBatches:output_type -> scs.v1.ListBatchesResponse
+	27, // 52: scs.v1.KeyService.ExportBatch:output_type -> scs.v1.ExportBatchResponse
+	30, // 53: scs.v1.KeyService.FinishExport:output_type -> scs.v1.FinishExportResponse
+	44, // [44:54] is the sub-list for method output_type
+	34, // [34:44] is the sub-list for method input_type
+	34, // [34:34] is the sub-list for extension type_name
+	34, // [34:34] is the sub-list for extension extendee
+	0,  // [0:34] is the sub-list for field type_name
 }
 
 func init() { file_scs_v1_key_service_proto_init() }
@@ -2323,18 +2557,20 @@ func file_scs_v1_key_service_proto_init() {
 		(*ImportKeysRequest_Header)(nil),
 		(*ImportKeysRequest_Rows)(nil),
 	}
+	file_scs_v1_key_service_proto_msgTypes[14].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_scs_v1_key_service_proto_rawDesc), len(file_scs_v1_key_service_proto_rawDesc)),
-			NumEnums:      0,
+			NumEnums:      2,
 			NumMessages:   29,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
 		GoTypes:           file_scs_v1_key_service_proto_goTypes,
 		DependencyIndexes: file_scs_v1_key_service_proto_depIdxs,
+		EnumInfos:         file_scs_v1_key_service_proto_enumTypes,
 		MessageInfos:      file_scs_v1_key_service_proto_msgTypes,
 	}.Build()
 	File_scs_v1_key_service_proto = out.File

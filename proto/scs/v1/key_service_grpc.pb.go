@@ -50,7 +50,8 @@ type KeyServiceClient interface {
 	ListKeys(ctx context.Context, in *ListKeysRequest, opts ...grpc.CallOption) (*ListKeysResponse, error)
 	// RevokeKey withdraws a pair: no device can be set up with it any more.
 	RevokeKey(ctx context.Context, in *RevokeKeyRequest, opts ...grpc.CallOption) (*RevokeKeyResponse, error)
-	// RevealKey returns the secrets of one pair. Audited with the reason given.
+	// RevealKey returns the secrets of one pair. It needs a reason, which the audit
+	// log keeps.
 	RevealKey(ctx context.Context, in *RevealKeyRequest, opts ...grpc.CallOption) (*RevealKeyResponse, error)
 	// GetBatch returns one batch.
 	GetBatch(ctx context.Context, in *GetBatchRequest, opts ...grpc.CallOption) (*GetBatchResponse, error)
@@ -204,7 +205,8 @@ type KeyServiceServer interface {
 	ListKeys(context.Context, *ListKeysRequest) (*ListKeysResponse, error)
 	// RevokeKey withdraws a pair: no device can be set up with it any more.
 	RevokeKey(context.Context, *RevokeKeyRequest) (*RevokeKeyResponse, error)
-	// RevealKey returns the secrets of one pair. Audited with the reason given.
+	// RevealKey returns the secrets of one pair. It needs a reason, which the audit
+	// log keeps.
 	RevealKey(context.Context, *RevealKeyRequest) (*RevealKeyResponse, error)
 	// GetBatch returns one batch.
 	GetBatch(context.Context, *GetBatchRequest) (*GetBatchResponse, error)
