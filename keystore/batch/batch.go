@@ -1,15 +1,18 @@
-// Package batch reads lists of PID/PPS pairs as manufacturers and staging teams
-// deliver them: setup.bin and CSV. It tells which of the two a file is, hands on
-// row by row in the memory of one row, and names what is wrong with a bad row by
-// file, line, field and cure, never by its values.
+// Package batch reads lists as manufacturers, staging teams and other management
+// programs deliver them: of PID/PPS pairs in a setup.bin or a table, and of PCs
+// in a table. It tells what a file is, unpacks it, hands on row by row in the
+// memory of one row, and names what is wrong with a bad row by file, line, field
+// and cure, never by its values. What it writes, it reads as the same rows.
 //
-// It stores nothing: keystore does. It checks pairs and passwords by AMT's rules
-// and nothing else; whether a PID is known already is for the store to say.
+// It stores nothing: keystore and provisioning do. It checks pairs, UUIDs and
+// passwords by AMT's rules and nothing else; whether a PID or a name is known
+// already is for the store to say.
 package batch
 
 import (
 	"bufio"
 	"bytes"
+	"compress/gzip"
 	"errors"
 	"fmt"
 	"io"
@@ -21,11 +24,12 @@ import (
 
 // Row is one pair.
 type Row struct {
-	Line            int // of a CSV file, from 1; of a setup.bin the record's place, from 1
+	Line            int // of a table, from 1; of a setup.bin the record's place, from 1
 	Pair            amt.Pair
 	CurrentPassword amt.Secret // of MEBx; empty when the file does not say
 	NewPassword     amt.Secret // that logs in during set-up; empty when the file does not say
 	Used            bool       // consumed, or marked as used
+	Raw             amt.Secret // its line, when Options asked for it
 }
 
 // Format is the form of a file.
@@ -33,7 +37,7 @@ type Format uint8
 
 // The formats.
 const (
-	CSV      Format = 1
+	CSV      Format = 1 // or another table
 	SetupBin Format = 2
 )
 
@@ -41,7 +45,7 @@ const (
 func (f Format) String() string {
 	switch f {
 	case CSV:
-		return "CSV"
+		return "table"
 	case SetupBin:
 		return "setup.bin"
 	}
@@ -52,8 +56,8 @@ func (f Format) String() string {
 var (
 	// ErrRows is wrapped by the error of a file with bad rows.
 	ErrRows = errors.New("bad rows")
-	// ErrFormat is returned for a file that is neither a setup.bin nor CSV.
-	ErrFormat = errors.New("neither a setup.bin nor a CSV list of pairs")
+	// ErrFormat is returned for a file that is neither a setup.bin nor a table.
+	ErrFormat = errors.New("neither a setup.bin nor a table of pairs")
 )
 
 // MaxBadRows is how many bad rows an error holds; the rest is counted.
@@ -75,6 +79,9 @@ type RowError struct {
 	Field string // one of the names of fields; "" for the whole row
 	Err   error  // shows no value of the row
 	Cure  string // "" when there is none to tell
+	// Raw is the line, when Options asked for it; empty for one that was too long,
+	// and for a record of a setup.bin.
+	Raw amt.Secret
 }
 
 // Error is file:line: field: what; cure. A question mark needs no semicolon.
@@ -101,6 +108,9 @@ type RowErrors struct {
 	Rows []*RowError // the first MaxBadRows
 	More int         // bad rows beyond them
 	Good int         // rows handed on
+
+	Checksums int // bad rows whose PID or PPS has a wrong check character
+	Passwords int // bad rows with a password that firmware would refuse
 }
 
 // Error lists the bad rows, one a line.
@@ -122,10 +132,27 @@ func (e *RowErrors) Unwrap() error { return ErrRows }
 // sniff is how many bytes Detect looks at.
 const sniff = 512
 
-// Detect tells the format from the first bytes and gives a reader that begins
-// with them again. ErrFormat says what the file may be instead.
+// Detect tells the format from the first bytes, unpacking gzip, and gives a
+// reader that begins with them again. ErrFormat says what the file may be instead.
 func Detect(r io.Reader) (Format, io.Reader, error) {
 	br := bufio.NewReaderSize(r, 64<<10)
+	b, err := br.Peek(2)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return 0, nil, fmt.Errorf("reading the first bytes: %w", err)
+	}
+	if !bytes.Equal(b, gzipMagic) {
+		return detect(br)
+	}
+	unpacked, err := gzip.NewReader(br)
+	if err != nil {
+		return 0, nil, fmt.Errorf("%w: it is compressed, and cannot be unpacked: %w", ErrFormat, err)
+	}
+	return detect(bufio.NewReaderSize(unpacked, 64<<10))
+}
+
+var gzipMagic = []byte{0x1f, 0x8b}
+
+func detect(br *bufio.Reader) (Format, io.Reader, error) {
 	b, err := br.Peek(sniff)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return 0, nil, fmt.Errorf("reading the first bytes: %w", err)
@@ -135,8 +162,10 @@ func Detect(r io.Reader) (Format, io.Reader, error) {
 		return SetupBin, br, nil
 	case len(bytes.TrimSpace(b)) == 0:
 		return 0, nil, fmt.Errorf("%w: it is empty", ErrFormat)
-	case bytes.HasPrefix(b, []byte{0x1f, 0x8b}), bytes.HasPrefix(b, []byte("PK\x03\x04")):
-		return 0, nil, fmt.Errorf("%w: it is compressed, or a spreadsheet: unpack it, or save it as CSV", ErrFormat)
+	case bytes.HasPrefix(b, gzipMagic):
+		return 0, nil, fmt.Errorf("%w: it is compressed twice: unpack it", ErrFormat)
+	case bytes.HasPrefix(b, []byte("PK\x03\x04")):
+		return 0, nil, fmt.Errorf("%w: it is a zip file, or a spreadsheet: unpack it, or save it as CSV", ErrFormat)
 	case bytes.HasPrefix(b, []byte{0xff, 0xfe}), bytes.HasPrefix(b, []byte{0xfe, 0xff}):
 		return 0, nil, fmt.Errorf("%w: it is UTF-16 text: save it as UTF-8", ErrFormat)
 	case bytes.IndexByte(b, 0) >= 0:
@@ -148,40 +177,66 @@ func Detect(r io.Reader) (Format, io.Reader, error) {
 // Read is Detect and then ReadSetupBin or ReadCSV.
 func Read(name string, r io.Reader, fn func(Row) error) error {
 	format, r, err := Detect(r)
-	switch {
-	case err != nil:
+	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
-	case format == SetupBin:
-		return ReadSetupBin(name, r, fn)
 	}
-	return ReadCSV(name, r, fn)
+	return ReadAs(format, name, r, Options{}, fn)
+}
+
+// ReadAs is ReadSetupBin or ReadTable, whichever Detect found. A setup.bin needs
+// no Layout and has no lines.
+func ReadAs(format Format, name string, r io.Reader, opts Options, fn func(Row) error) error {
+	if format == SetupBin {
+		return readSetupBin(name, r, opts, fn)
+	}
+	return ReadTable(name, r, opts, fn)
 }
 
 // collector counts rows and keeps the first bad ones.
 type collector struct {
 	file string
-	fn   func(Row) error
+	each func(*RowError) // takes every bad row; may be nil
+	keep bool            // with its line
 	errs RowErrors
 }
 
-func (c *collector) bad(line int, field string, err error, cure string) {
+// bad notes a bad row; raw is its line.
+func (c *collector) bad(e *RowError, raw []byte) {
+	switch {
+	case errors.Is(e.Err, amt.ErrPairChecksum):
+		c.errs.Checksums++
+	case errors.Is(e.Err, ErrPassword), errors.Is(e.Err, amt.ErrPassword):
+		c.errs.Passwords++
+	}
+	if c.keep && raw != nil {
+		e.Raw = amt.NewSecret(raw)
+	}
+	if c.each != nil {
+		c.each(e)
+	}
 	if len(c.errs.Rows) == MaxBadRows {
 		c.errs.More++
 		return
 	}
-	c.errs.Rows = append(c.errs.Rows, &RowError{File: c.file, Line: line, Field: field, Err: err, Cure: cure})
+	kept := *e
+	kept.Raw = amt.Secret{}
+	c.errs.Rows = append(c.errs.Rows, &kept)
 }
 
-// take checks a row and hands it on. The error is fn's.
-func (c *collector) take(line int, f *fields) error {
+// pair checks a row and hands it on. The error is fn's.
+func (c *collector) pair(line int, f *fields, raw []byte, fn func(Row) error) error {
 	row, bad := f.row()
 	if bad != nil {
-		c.bad(line, bad.Field, bad.Err, bad.Cure)
+		bad.File, bad.Line = c.file, line
+		c.bad(bad, raw)
 		return nil
 	}
 	row.Line = line
+	if c.keep && raw != nil {
+		row.Raw = amt.NewSecret(raw)
+	}
 	c.errs.Good++
-	return c.fn(row)
+	return fn(row)
 }
 
 func (c *collector) err() error {

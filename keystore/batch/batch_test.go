@@ -2,6 +2,7 @@ package batch
 
 import (
 	"bytes"
+	"compress/gzip"
 	"errors"
 	"fmt"
 	"io"
@@ -58,6 +59,10 @@ func TestReadCSV(t *testing.T) {
 		{"BOM before a quote", "\xef\xbb\xbf\"" + pid1 + "\"," + pps1, row(1, pid1, pps1, "", "", false)},
 		{"lower case", strings.ToLower(pid1 + "," + pps1), row(1, pid1, pps1, "", "", false)},
 		{"empty lines and comments", "\n# from the supplier\n\n" + pid1 + "," + pps1 + "\n   \n", row(4, pid1, pps1, "", "", false)},
+		{"Intel SCS without a header", "7," + pid1 + "," + pps1 + ",admin,P@ssw0rd,1\n8," + pid2 + "," + pps2 + ",,,0\n", row(1, pid1, pps1, "admin", "P@ssw0rd", true) + row(2, "ABCD-EFG8", pps2, "", "", false)},
+		{"Intel SCS, row numbers like PIDs", "12345678;" + pid1 + ";" + pps1 + ";admin\n", row(1, pid1, pps1, "admin", "", false)},
+		{"blanks", pid1 + " " + pps1 + "\n  " + pid2 + "   " + pps2 + "  admin \n", row(1, pid1, pps1, "", "", false) + row(2, "ABCD-EFG8", pps2, "admin", "", false)},
+		{"blanks, quotes, a header", "PPS  PID New_Password\n" + pps1 + ` "` + pid1 + `"   "P@ss w0rd"` + "\n", row(2, pid1, pps1, "", "P@ss w0rd", false)},
 		{"separator in a quoted password", pid1 + "," + pps1 + `,"ad""min","P@ss;w0rd"`, row(1, pid1, pps1, `ad"min`, "P@ss;w0rd", false)},
 		{"empty", "", ""},
 	}
@@ -273,10 +278,12 @@ func TestDetect(t *testing.T) {
 		{"CSV", []byte(pid1 + "," + pps1), CSV, ""},
 		{"empty", nil, 0, "it is empty"},
 		{"blanks", []byte(" \n\n"), 0, "it is empty"},
-		{"gzip", []byte{0x1f, 0x8b, 8, 0}, 0, "compressed"},
+		{"the beginning of gzip", []byte{0x1f, 0x8b, 8, 0}, 0, "compressed, and cannot be unpacked"},
+		{"gzip within gzip", packed(t, packed(t, []byte(pid1))), 0, "compressed twice"},
+		{"gzip of nothing", packed(t, nil), 0, "it is empty"},
 		{"xlsx", []byte("PK\x03\x04...."), 0, "spreadsheet"},
 		{"UTF-16", []byte("\xff\xfep\x00i\x00d\x00"), 0, "save it as UTF-8"},
-		{"binary", []byte("\x7fELF\x00\x00"), 0, "neither a setup.bin nor a CSV"},
+		{"binary", []byte("\x7fELF\x00\x00"), 0, "neither a setup.bin nor a table"},
 	}
 	for _, tt := range tests {
 		got, r, err := Detect(bytes.NewReader(tt.file))
@@ -293,7 +300,7 @@ func TestDetect(t *testing.T) {
 			t.Errorf("%s: the first bytes are lost", tt.name)
 		}
 	}
-	if got := Format(9).String() + CSV.String() + SetupBin.String(); got != "unknown format (9)CSVsetup.bin" {
+	if got := Format(9).String() + CSV.String() + SetupBin.String(); got != "unknown format (9)tablesetup.bin" {
 		t.Errorf("String: got %s", got)
 	}
 }
@@ -305,10 +312,15 @@ func FuzzRead(f *testing.F) {
 	f.Add([]byte("id\tpid\tpps\tused\n1\t" + pid1 + "\t" + pps1 + "\t1\n"))
 	f.Add([]byte("\"" + pid1 + "\";\"" + pps1 + "\";\"a\"\"b\"\n"))
 	f.Add(stick(f))
+	f.Add(packed(f, stick(f)))
+	f.Add([]byte("1," + pid1 + "," + pps1 + ",admin,,0\n"))
+	f.Add([]byte(pid1 + "  " + pps1 + "\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		good := 0
+		var rows []Row
 		err := Read("f", bytes.NewReader(b), func(r Row) error {
 			good++
+			rows = append(rows, r)
 			if r.Pair.PID.Check() != nil || r.Pair.PPS.Len() != amt.PPSLen || r.Line < 1 {
 				t.Fatalf("row %d: %v", r.Line, r.Pair)
 			}
@@ -321,7 +333,39 @@ func FuzzRead(f *testing.F) {
 		if errors.As(err, &list) && (list.Good != good || len(list.Rows) == 0) {
 			t.Fatalf("%d good rows, counted %d", good, list.Good)
 		}
+		again(t, rows)
 	})
+}
+
+// again wants rows that are written to be read as the same.
+func again(t *testing.T, rows []Row) {
+	t.Helper()
+	file := []byte(Header)
+	for i := range rows {
+		rows[i].Line = i + 2
+		file = rows[i].AppendCSV(file)
+	}
+	var read []Row
+	if err := ReadCSV("again", bytes.NewReader(file), collect(&read)); err != nil {
+		t.Fatal(err)
+	}
+	if show(read) != show(rows) {
+		t.Fatal("rows that were written are read as others")
+	}
+}
+
+// packed is gzip of b.
+func packed(t testing.TB, b []byte) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	w := gzip.NewWriter(&out)
+	if _, err := w.Write(b); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
 }
 
 func BenchmarkReadCSV(b *testing.B) {

@@ -1,232 +1,113 @@
 package batch
 
 import (
-	"bufio"
-	"bytes"
-	"errors"
-	"fmt"
 	"io"
+	"slices"
 	"strings"
+	"unicode/utf8"
+
+	"github.com/amtscs/amtscs/amt"
 )
 
-// maxLine bounds a line of a CSV file, in bytes.
-const maxLine = 4096
-
-// Errors of lines.
+// The usual shapes of lists without a header, whose last columns may be left out:
+// ours, and the table of keys of Intel SCS with its row number.
 var (
-	// ErrColumns is returned for a header or a row with the wrong columns.
-	ErrColumns = errors.New("wrong columns")
-	// ErrQuotes is returned for a row whose quotes do not close.
-	ErrQuotes = errors.New("the quotes do not close")
-	// ErrLine is returned for a line that is too long.
-	ErrLine = errors.New("the line is too long")
+	positional = columns{fields: []string{FieldPID, FieldPPS, FieldCurrentPassword, FieldNewPassword}}
+	scsShape   = columns{fields: []string{"", FieldPID, FieldPPS, FieldCurrentPassword, FieldNewPassword, FieldUsed}}
 )
 
-// columns says which field stands where; fields that are passed over are "".
-type columns []string
-
-// positional is the order of a file without a header, whose passwords may be
-// left out.
-var positional = columns{FieldPID, FieldPPS, FieldCurrentPassword, FieldNewPassword}
-
-// headerNames maps the names in a header to fields. id is the number that Intel
-// SCS gave its rows.
-var headerNames = map[string]string{
-	"pid": FieldPID, "pps": FieldPPS, "current_password": FieldCurrentPassword, "new_password": FieldNewPassword,
-	"admin_password": FieldNewPassword, "used": FieldUsed, "id": "",
+// pairs are lists of pairs. id is the number that Intel SCS gave its rows.
+var pairs = kind{
+	names: map[string]string{
+		FieldPID: FieldPID, FieldPPS: FieldPPS, FieldCurrentPassword: FieldCurrentPassword, FieldNewPassword: FieldNewPassword,
+		"admin_password": FieldNewPassword, FieldUsed: FieldUsed, "id": "",
+	},
+	need:   []string{FieldPID, FieldPPS},
+	want:   "pid, pps, current_password, new_password and used, of which pid and pps must be there",
+	usual:  usualPairs,
+	likely: likelyPair,
 }
 
-// ReadCSV reads pid,pps,current_password,new_password, of which the last two may
-// be left out. A first line that names columns may put them in another order,
-// add used, and say admin_password for new_password; a column id is passed over.
-// Fields are parted by commas, tabs or semicolons, whichever the first line has,
-// and may be quoted; dashes in PID and PPS, lower case, CRLF, a BOM, empty lines
-// and lines that begin with # are taken.
+// usualPairs tells the shapes apart by where a PPS stands in the first row; when
+// none does, by the number of columns.
+func usualPairs(cells []string) columns {
+	pps := func(i int) bool { return i < len(cells) && ppsForm(cells[i]) }
+	if !pps(1) && (pps(2) || len(cells) == len(scsShape.fields)) {
+		return scsShape
+	}
+	return positional
+}
+
+// ppsForm reports whether a cell has a PPS' length and characters, right or not.
+func ppsForm(s string) bool { return form(s, amt.PPSLen) }
+
+func form(s string, n int) bool {
+	s = strings.ReplaceAll(strings.TrimSpace(s), "-", "")
+	alien := func(r rune) bool { return r >= utf8.RuneSelf || !alphanumeric(byte(r)) }
+	return len(s) == n && strings.IndexFunc(s, alien) < 0
+}
+
+func alphanumeric(c byte) bool {
+	return c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
+}
+
+// likelyPair takes a mistyped PID or PPS for one, in either column; a header's
+// word is further off.
+func likelyPair(_, cell string) bool {
+	cell = strings.TrimSpace(cell)
+	n := len(strings.ReplaceAll(cell, "-", ""))
+	pid := n >= amt.PIDLen-1 && n <= amt.PIDLen+1 && strings.ContainsAny(cell, "0123456789")
+	pps := n > amt.PPSLen-12 && !strings.Contains(cell, " ")
+	return pid || pps
+}
+
+// ReadCSV is ReadTable without options.
+func ReadCSV(name string, r io.Reader, fn func(Row) error) error {
+	return ReadTable(name, r, Options{}, fn)
+}
+
+// ReadTable reads pid,pps,current_password,new_password, of which the last two
+// may be left out, and id,pid,pps,current_password,admin_password,used. A first
+// line that names columns may put them in another order; a column id is passed
+// over. Other tables need a Layout. Fields are parted by commas, tabs, semicolons
+// or blanks, whichever the first line has, and may be quoted; dashes in PID and
+// PPS, lower case, CRLF, a BOM, empty lines and lines that begin with # are taken.
 //
 // Good rows go to fn in the order of the file; an error of fn ends the reading.
 // Bad rows are passed over, collected and returned as *RowErrors in the end: a
 // caller that wants all or nothing keeps the rows until then. A header that
-// cannot be used is a *RowError.
-func ReadCSV(name string, r io.Reader, fn func(Row) error) error {
-	p := &csvReader{collector: collector{file: name, fn: fn}}
-	br := bufio.NewReaderSize(r, 64<<10)
-	for line := 1; ; line++ {
-		b, err := readLine(br)
-		if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, ErrLine) {
-			return fmt.Errorf("%s:%d: reading: %w", name, line, err)
+// cannot be used is a *RowError, a layout that cannot be ErrLayout.
+func ReadTable(name string, r io.Reader, opts Options, fn func(Row) error) error {
+	if err := opts.Layout.CheckPairs(); err != nil {
+		return err
+	}
+	t := &table{collector: collector{file: name}, kind: &pairs, opts: opts}
+	t.take = func(line int, cells []string, cols columns) error {
+		var f fields
+		for i, cell := range cells[:min(len(cells), len(cols.fields))] {
+			f.set(cols.fields[i], cell)
 		}
-		if errors.Is(err, ErrLine) {
-			p.bad(line, "", ErrLine, fmt.Sprintf("more than %d bytes: is this a list of pairs?", maxLine))
-		} else if stop := p.line(line, b); stop != nil {
-			return stop
-		}
-		if errors.Is(err, io.EOF) {
-			return p.err()
-		}
+		return t.pair(line, &f, t.raw, fn)
+	}
+	return t.read(r)
+}
+
+func (f *fields) set(field, cell string) {
+	switch field {
+	case FieldPID:
+		f.pid = cell
+	case FieldPPS:
+		f.pps = cell
+	case FieldCurrentPassword:
+		f.current = cell
+	case FieldNewPassword:
+		f.next = cell
+	case FieldUsed:
+		f.used = cell
 	}
 }
 
-// readLine reads up to a newline, which it drops. A line longer than maxLine is
-// read to its end and is ErrLine.
-func readLine(r *bufio.Reader) ([]byte, error) {
-	b, err := r.ReadSlice('\n')
-	if len(b) <= maxLine && !errors.Is(err, bufio.ErrBufferFull) {
-		return bytes.TrimRight(b, "\r\n"), err
-	}
-	for errors.Is(err, bufio.ErrBufferFull) {
-		_, err = r.ReadSlice('\n')
-	}
-	if err != nil {
-		return nil, err
-	}
-	return nil, ErrLine
-}
-
-// csvReader is one reading of a file.
-type csvReader struct {
-	collector
-	columns   columns
-	separator byte
-	cells     []string
-}
-
-// line takes one line; the error ends the reading.
-func (p *csvReader) line(n int, b []byte) error {
-	if n == 1 {
-		b = bytes.TrimPrefix(b, []byte("\xef\xbb\xbf"))
-	}
-	if t := bytes.TrimSpace(b); len(t) == 0 || t[0] == '#' {
-		return nil
-	}
-	if p.separator == 0 {
-		p.separator = separatorOf(b)
-	}
-	var err error
-	if p.cells, err = split(p.cells[:0], string(b), p.separator); err != nil {
-		p.bad(n, "", err, `a quote inside quotes is written twice, and a line break cannot be in a field`)
-		return nil
-	}
-	if p.columns == nil {
-		header, err := headerOf(p.cells)
-		if err != nil {
-			return &RowError{File: p.file, Line: n, Err: err, Cure: "want pid, pps, current_password, new_password and used, of which pid and pps must be there"}
-		}
-		if p.columns = header; header != nil {
-			return nil
-		}
-		p.columns = positional
-	}
-	return p.row(n)
-}
-
-func (p *csvReader) row(n int) error {
-	if len(p.cells) > len(p.columns) || len(p.cells) < 2 {
-		cure := fmt.Sprintf("%d fields, want %s", len(p.cells), strings.Join(p.columns, ","))
-		p.bad(n, "", ErrColumns, cure)
-		return nil
-	}
-	var f fields
-	for i, cell := range p.cells {
-		switch p.columns[i] {
-		case FieldPID:
-			f.pid = cell
-		case FieldPPS:
-			f.pps = cell
-		case FieldCurrentPassword:
-			f.current = cell
-		case FieldNewPassword:
-			f.next = cell
-		case FieldUsed:
-			f.used = cell
-		}
-	}
-	return p.take(n, &f)
-}
-
-// headerOf gives the columns that a first line names, nil when it is a row
-// already: one that names no column.
-func headerOf(cells []string) (columns, error) {
-	var cols columns
-	known := false
-	seen := map[string]bool{}
-	for i, cell := range cells {
-		name := strings.ReplaceAll(strings.ToLower(strings.TrimSpace(cell)), " ", "_")
-		field, ok := headerNames[name]
-		switch {
-		case ok:
-			known = true
-		case known:
-			return nil, fmt.Errorf("%w: column %d has an unknown name", ErrColumns, i+1)
-		default: // a row, or a header that begins with an unknown name
-			field = "?"
-		}
-		if field != "" && field != "?" && seen[field] {
-			return nil, fmt.Errorf("%w: %s stands in two columns", ErrColumns, field)
-		}
-		seen[field] = true
-		cols = append(cols, field)
-	}
-	switch {
-	case !known:
-		return nil, nil
-	case seen["?"]:
-		return nil, fmt.Errorf("%w: column 1 has an unknown name", ErrColumns)
-	case !seen[FieldPID] || !seen[FieldPPS]:
-		return nil, fmt.Errorf("%w: pid or pps is not among them", ErrColumns)
-	}
-	return cols, nil
-}
-
-// separatorOf is what parts the fields of the first line.
-func separatorOf(b []byte) byte {
-	for _, c := range []byte(",\t;") {
-		if bytes.IndexByte(b, c) >= 0 {
-			return c
-		}
-	}
-	return ','
-}
-
-// split parts a line into cells. A cell that begins with a quote goes to the
-// closing one, behind which only a separator or blanks may stand; of other cells
-// surrounding blanks are dropped.
-func split(cells []string, line string, separator byte) ([]string, error) {
-	for {
-		trimmed := strings.TrimLeft(line, " ")
-		if !strings.HasPrefix(trimmed, `"`) {
-			i := strings.IndexByte(line, separator)
-			if i < 0 {
-				return append(cells, strings.TrimSpace(line)), nil
-			}
-			cells, line = append(cells, strings.TrimSpace(line[:i])), line[i+1:]
-			continue
-		}
-		cell, rest, err := unquote(trimmed[1:])
-		if err != nil {
-			return cells, err
-		}
-		cells = append(cells, cell)
-		if rest = strings.TrimLeft(rest, " "); rest == "" {
-			return cells, nil
-		}
-		if rest[0] != separator {
-			return cells, ErrQuotes
-		}
-		line = rest[1:]
-	}
-}
-
-// unquote reads up to the closing quote and gives what stands behind it.
-func unquote(s string) (cell, rest string, err error) {
-	for i := 0; i < len(s); i++ {
-		if s[i] != '"' {
-			continue
-		}
-		if i+1 < len(s) && s[i+1] == '"' {
-			i++
-			continue
-		}
-		return strings.ReplaceAll(s[:i], `""`, `"`), s[i+1:], nil
-	}
-	return "", "", ErrQuotes
+// Fields are the names of the columns that a Layout for pairs may have.
+func Fields() []string {
+	return slices.Clone([]string{FieldPID, FieldPPS, FieldCurrentPassword, FieldNewPassword, FieldUsed})
 }

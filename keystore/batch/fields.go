@@ -54,7 +54,9 @@ func (f *fields) row() (Row, *RowError) {
 	return row, nil
 }
 
-var usedWords = map[string]bool{"": false, "0": false, "no": false, "false": false, "1": true, "yes": true, "true": true}
+var usedWords = map[string]bool{
+	"": false, "0": false, "no": false, "n": false, "false": false, "1": true, "yes": true, "y": true, "true": true,
+}
 
 // sentinel gives the pair error that err wraps, without the text around it.
 func sentinel(err error) error {
