@@ -38,7 +38,7 @@ func (b Batch) record() *scsstorev1.KeyBatch {
 	return &scsstorev1.KeyBatch{
 		Name: b.Name, Profile: b.Profile, Source: b.Source, Model: scsstorev1.KeyModel(b.Model),
 		CreatedAt: stamp(b.CreatedAt), CreatedBy: b.CreatedBy, Vendor: b.Vendor, OrderNumber: b.OrderNumber,
-		FileSha256: b.FileSHA256, Notes: b.Notes, ExpiresAt: stamp(b.ExpiresAt),
+		Notes: b.Notes, ExpiresAt: stamp(b.ExpiresAt),
 	}
 }
 
@@ -46,7 +46,8 @@ func viewBatch(b *scsstorev1.KeyBatch) Batch {
 	return Batch{
 		Name: b.GetName(), Profile: b.GetProfile(), Source: b.GetSource(), Model: amt.Model(b.GetModel()),
 		CreatedAt: moment(b.GetCreatedAt()), CreatedBy: b.GetCreatedBy(), Vendor: b.GetVendor(), OrderNumber: b.GetOrderNumber(),
-		FileSHA256: b.GetFileSha256(), Notes: b.GetNotes(), ExpiresAt: moment(b.GetExpiresAt()), RetiredAt: moment(b.GetRetiredAt()),
+		Notes: b.GetNotes(), ExpiresAt: moment(b.GetExpiresAt()), RetiredAt: moment(b.GetRetiredAt()),
+		HasCurrentPassword: len(b.GetCurrentPassword()) > 0, Files: viewFiles(b.GetFiles()),
 	}
 }
 
@@ -70,8 +71,8 @@ func openBatch(r kv.Reader, name string) (*scsstorev1.KeyBatch, error) {
 	return b, err
 }
 
-// CreateBatch stores a new batch; CreatedAt zero means now. Errors:
-// ErrBatchName, ErrBatchExists.
+// CreateBatch stores a new batch; CreatedAt zero means now. Its CurrentPassword
+// is sealed, its Files are not stored. Errors: ErrBatchName, ErrBatchExists.
 func (s *Store) CreateBatch(tx kv.Tx, b Batch) error {
 	if err := CheckBatchName(b.Name); err != nil {
 		return err
@@ -85,11 +86,15 @@ func (s *Store) CreateBatch(tx kv.Tx, b Batch) error {
 	if b.CreatedAt.IsZero() {
 		b.CreatedAt = s.Now()
 	}
-	return batchTable.Put(tx, []byte(b.Name), b.record())
+	rec := b.record()
+	if err := s.sealBatch(rec, b.CurrentPassword); err != nil {
+		return err
+	}
+	return batchTable.Put(tx, []byte(b.Name), rec)
 }
 
 // UpdateBatch replaces what is stored of a batch, except its name, CreatedAt,
-// CreatedBy and RetiredAt. The error is ErrNoBatch.
+// CreatedBy, RetiredAt, CurrentPassword and Files. The error is ErrNoBatch.
 func (s *Store) UpdateBatch(tx kv.Tx, b Batch) error {
 	old, err := loadBatch(tx, b.Name)
 	if err != nil {
@@ -97,6 +102,7 @@ func (s *Store) UpdateBatch(tx kv.Tx, b Batch) error {
 	}
 	rec := b.record()
 	rec.CreatedAt, rec.CreatedBy, rec.RetiredAt = old.GetCreatedAt(), old.GetCreatedBy(), old.GetRetiredAt()
+	rec.CurrentPassword, rec.Files = old.GetCurrentPassword(), old.GetFiles()
 	return batchTable.Put(tx, []byte(b.Name), rec)
 }
 
@@ -154,8 +160,8 @@ func (s *Store) Batches(r kv.Reader, p Page) ([]Batch, string, error) {
 // behind is the first key after key.
 func behind(key []byte) []byte { return append(bytes.Clone(key), 0) }
 
-// RetireBatch marks the batch as retired: nothing can be added any more.
-// RetireUnused withdraws its pairs. It is idempotent; the error is ErrNoBatch.
+// RetireBatch marks the batch as retired: nothing can be added, claimed or
+// restored any more. RetireUnused withdraws its pairs. It is idempotent; the error is ErrNoBatch.
 func (s *Store) RetireBatch(tx kv.Tx, name string, m Move) error {
 	m, err := s.dated(m)
 	if err != nil {

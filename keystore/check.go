@@ -47,6 +47,9 @@ func (s *Store) CheckInvariants(r kv.Reader) error {
 	if err != nil {
 		return err
 	}
+	if err := s.checkBatches(r); err != nil {
+		return err
+	}
 	return checkCounts(r, counts)
 }
 

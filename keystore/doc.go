@@ -15,6 +15,7 @@
 //	keys_by_batch    index: batch, 0x01, state, exported
 //	keys_by_uuid     index: UUID of the holder
 //	batches          name -> KeyBatch
+//	key_mappings     name -> KeyMapping
 //	key_counts       scope, state, shard -> number of visible keys
 //	key_jobs         id, 8 bytes big-endian -> KeyJob
 //	key_job_chunks   id, number in 4 bytes -> KeyJobChunk

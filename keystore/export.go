@@ -60,13 +60,13 @@ func exportFilter(batch string, again bool) Filter {
 
 // BeginExport stores the intention to hand out the Available pairs of a batch:
 // those never exported, or with again all. Errors: ErrNoBatch,
-// ErrNothingToExport, ErrExportOpen.
+// ErrBatchExpired, ErrNothingToExport, ErrExportOpen.
 func (s *Store) BeginExport(tx kv.Tx, batch string, again bool, m Move) (Export, error) {
 	m, err := s.dated(m)
 	if err != nil {
 		return Export{}, err
 	}
-	if _, err := loadBatch(tx, batch); err != nil {
+	if err := s.checkExport(tx, batch, m); err != nil {
 		return Export{}, err
 	}
 	open, err := s.Exports(tx)
@@ -113,7 +113,7 @@ func (s *Store) ExportNext(tx kv.Tx, id uint64, n int) ([]Exported, error) {
 	out := make([]Exported, len(recs))
 	var pids []byte
 	for i, k := range recs {
-		secrets, err := s.open(k)
+		secrets, err := s.openWhole(tx, k)
 		if err != nil {
 			return nil, err
 		}

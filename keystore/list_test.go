@@ -226,7 +226,7 @@ func TestBatches(t *testing.T) {
 	f := newFixture(t)
 	in := keystore.Batch{
 		Name: "PO/2026-11 München", Profile: "office", Source: "order.csv", Model: amt.OEM, CreatedAt: today.Add(-time.Hour), CreatedBy: "anna",
-		Vendor: "Dell", OrderNumber: "4711", FileSHA256: []byte{1, 2}, Notes: "first\nsecond", ExpiresAt: today.AddDate(1, 0, 0),
+		Vendor: "Dell", OrderNumber: "4711", Notes: "first\nsecond", ExpiresAt: today.AddDate(1, 0, 0),
 	}
 	f.update(t, func(tx kv.Tx) error { return f.CreateBatch(tx, in) })
 	get := func() keystore.Batch {

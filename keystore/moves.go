@@ -206,9 +206,13 @@ func apply(k *scsstorev1.Key, act Act, device amt.UUID, m Move) (changed bool, e
 
 // Claim gives the pair to the device uuid, which has proved to hold it:
 // Available, or Reserved for uuid, becomes Claimed. It is idempotent for the
-// same device. Errors: ErrUnknownPID, ErrHeld, ErrSpent, ErrRevoked,
-// ErrRetired, ErrUUID.
+// same device. An Available pair of an expired or retired batch is refused.
+// Errors: ErrUnknownPID, ErrHeld, ErrSpent, ErrRevoked, ErrRetired,
+// ErrBatchExpired, ErrUUID.
 func (s *Store) Claim(tx kv.Tx, pid amt.PID, uuid amt.UUID, m Move) error {
+	if err := s.checkClaim(tx, pid, m); err != nil {
+		return err
+	}
 	return s.move(tx, pid, ActClaim, uuid, m)
 }
 
@@ -230,8 +234,12 @@ func (s *Store) Retire(tx kv.Tx, pid amt.PID, m Move) error {
 }
 
 // Restore makes a Retired pair, or one that came as used, Available again. The
-// error is ErrHeld when a device ever held it.
+// error is ErrHeld when a device ever held it, ErrBatchRetired when its batch is
+// retired.
 func (s *Store) Restore(tx kv.Tx, pid amt.PID, m Move) error {
+	if err := s.checkRestore(tx, pid); err != nil {
+		return err
+	}
 	return s.move(tx, pid, ActRestore, amt.UUID{}, m)
 }
 

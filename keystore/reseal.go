@@ -8,11 +8,14 @@ import (
 	scsstorev1 "github.com/amtscs/amtscs/proto/scsstore/v1"
 )
 
-// Reseal brings the secrets of all pairs under the newest key of the keyset,
+// Reseal brings the secrets of all pairs and batches under the newest key of the keyset,
 // some hundred in each of its transactions, and returns how many pairs it
 // changed. It may be called again after an error, and leaves no trace in the
 // pairs' stories.
 func (s *Store) Reseal(ctx context.Context, db kv.Store) (int, error) {
+	if err := s.resealBatches(ctx, db); err != nil {
+		return 0, fmt.Errorf("sealing batches anew: %w", err)
+	}
 	total := 0
 	var after []byte // the PIDs up to here are done
 	for more := true; more; {

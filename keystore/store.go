@@ -146,19 +146,22 @@ func (s *Store) Get(r kv.Reader, pid amt.PID) (Key, error) {
 		if err != nil {
 			return Key{}, err
 		}
-		out.Profile = b.GetProfile()
+		out.Profile, out.ExpiresAt = b.GetProfile(), moment(b.GetExpiresAt())
+		if out.State == Available && b.GetRetiredAt() != nil {
+			out.State = Retired // RetireUnused is about to say so
+		}
 	}
 	return out, nil
 }
 
 // Secrets opens the secrets of a pair in whatever state, or returns
-// ErrUnknownPID.
+// ErrUnknownPID. A CurrentPassword that the pair has not is its batch's.
 func (s *Store) Secrets(r kv.Reader, pid amt.PID) (Secrets, error) {
 	k, err := load(r, pid)
 	if err != nil {
 		return Secrets{}, err
 	}
-	return s.open(k)
+	return s.openWhole(r, k)
 }
 
 func (s *Store) open(k *scsstorev1.Key) (Secrets, error) {

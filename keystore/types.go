@@ -46,6 +46,9 @@ var (
 	ErrBatchExists = errors.New("a batch of this name is in the store already")
 	// ErrBatchName is returned for a name that a batch cannot have.
 	ErrBatchName = errors.New("batch name refused")
+	// ErrBatchExpired is returned when an Available pair of an expired batch is
+	// claimed or exported.
+	ErrBatchExpired = errors.New("the batch has expired")
 	// ErrBatchRetired is returned when pairs are added to a retired batch.
 	ErrBatchRetired = errors.New("the batch is retired")
 )
@@ -57,6 +60,7 @@ type Key struct {
 	Exported  bool      // it was handed out on a USB key, a sheet or a list
 	Batch     string    // empty when it was drawn for a next set-up without one
 	Profile   string    // of its batch
+	ExpiresAt time.Time // of its batch; filled by Get
 	Model     amt.Model // how it reaches its PC
 	UUID      amt.UUID  // the holder, zero if none
 	CreatedAt time.Time
@@ -125,12 +129,22 @@ type Batch struct {
 
 	Vendor      string
 	OrderNumber string
-	FileSHA256  []byte // of the supplier's file
 	Notes       string
-	ExpiresAt   time.Time // zero: never
+	ExpiresAt   time.Time // from then on no Available pair is claimed or exported; zero: never
 	RetiredAt   time.Time // zero: it is not
 
+	// CurrentPassword is what MEBx has in PCs whose pair has no CurrentPassword of
+	// its own. CreateBatch takes it; it is never filled in: see Store.Secrets.
+	CurrentPassword    amt.Secret
+	HasCurrentPassword bool
+	Files              []BatchFile // that brought pairs, oldest first
+
 	Counts map[State]int // its pairs; filled by Batch and Batches
+}
+
+// Expired reports whether the batch's time has come.
+func (b Batch) Expired(now time.Time) bool {
+	return !b.ExpiresAt.IsZero() && !now.Before(b.ExpiresAt)
 }
 
 // Count is the number of pairs of the batch.

@@ -66,7 +66,9 @@ type Device struct {
 	// The identity of its latest workflow; empty for a device that never had one.
 	WorkflowId string `protobuf:"bytes,20,opt,name=workflow_id,json=workflowId,proto3" json:"workflow_id,omitempty"`
 	// Its next set-up needs a person at the PC: it took no pair for it.
-	NeedsVisit    bool `protobuf:"varint,21,opt,name=needs_visit,json=needsVisit,proto3" json:"needs_visit,omitempty"`
+	NeedsVisit bool `protobuf:"varint,21,opt,name=needs_visit,json=needsVisit,proto3" json:"needs_visit,omitempty"`
+	// The batch it was assigned to; empty for none.
+	Batch         string `protobuf:"bytes,22,opt,name=batch,proto3" json:"batch,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -246,6 +248,13 @@ func (x *Device) GetNeedsVisit() bool {
 		return x.NeedsVisit
 	}
 	return false
+}
+
+func (x *Device) GetBatch() string {
+	if x != nil {
+		return x.Batch
+	}
+	return ""
 }
 
 // GetDeviceRequest names a device.
@@ -505,7 +514,10 @@ type AssignDeviceRequest struct {
 	// The FQDN it gets; empty: as the profile says.
 	Fqdn string `protobuf:"bytes,2,opt,name=fqdn,proto3" json:"fqdn,omitempty"`
 	// The profile it gets; empty: that of its batch, or the default.
-	Profile       string `protobuf:"bytes,3,opt,name=profile,proto3" json:"profile,omitempty"`
+	Profile string `protobuf:"bytes,3,opt,name=profile,proto3" json:"profile,omitempty"`
+	// The batch whose profile it gets when it has none of its own; empty: that of
+	// the pair it holds.
+	Batch         string `protobuf:"bytes,4,opt,name=batch,proto3" json:"batch,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -561,6 +573,13 @@ func (x *AssignDeviceRequest) GetProfile() string {
 	return ""
 }
 
+func (x *AssignDeviceRequest) GetBatch() string {
+	if x != nil {
+		return x.Batch
+	}
+	return ""
+}
+
 // AssignDeviceResponse brings the device as it is now.
 type AssignDeviceResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -607,6 +626,525 @@ func (x *AssignDeviceResponse) GetDevice() *Device {
 	return nil
 }
 
+// ImportDevicesRequest is one message of an import's stream.
+type ImportDevicesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What this message brings: the first a header, all others rows.
+	//
+	// Types that are valid to be assigned to Part:
+	//
+	//	*ImportDevicesRequest_Header
+	//	*ImportDevicesRequest_Rows
+	Part          isImportDevicesRequest_Part `protobuf_oneof:"part"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportDevicesRequest) Reset() {
+	*x = ImportDevicesRequest{}
+	mi := &file_scs_v1_device_service_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImportDevicesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImportDevicesRequest) ProtoMessage() {}
+
+func (x *ImportDevicesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_scs_v1_device_service_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportDevicesRequest.ProtoReflect.Descriptor instead.
+func (*ImportDevicesRequest) Descriptor() ([]byte, []int) {
+	return file_scs_v1_device_service_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *ImportDevicesRequest) GetPart() isImportDevicesRequest_Part {
+	if x != nil {
+		return x.Part
+	}
+	return nil
+}
+
+func (x *ImportDevicesRequest) GetHeader() *ImportDevicesHeader {
+	if x != nil {
+		if x, ok := x.Part.(*ImportDevicesRequest_Header); ok {
+			return x.Header
+		}
+	}
+	return nil
+}
+
+func (x *ImportDevicesRequest) GetRows() *ImportDevicesRows {
+	if x != nil {
+		if x, ok := x.Part.(*ImportDevicesRequest_Rows); ok {
+			return x.Rows
+		}
+	}
+	return nil
+}
+
+type isImportDevicesRequest_Part interface {
+	isImportDevicesRequest_Part()
+}
+
+type ImportDevicesRequest_Header struct {
+	// Describes the list; the first message.
+	Header *ImportDevicesHeader `protobuf:"bytes,1,opt,name=header,proto3,oneof"`
+}
+
+type ImportDevicesRequest_Rows struct {
+	// Some rows of the list; every other message.
+	Rows *ImportDevicesRows `protobuf:"bytes,2,opt,name=rows,proto3,oneof"`
+}
+
+func (*ImportDevicesRequest_Header) isImportDevicesRequest_Part() {}
+
+func (*ImportDevicesRequest_Rows) isImportDevicesRequest_Part() {}
+
+// ImportDevicesHeader describes a list of PCs.
+type ImportDevicesHeader struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Where the list comes from, such as a file's name.
+	Source string `protobuf:"bytes,1,opt,name=source,proto3" json:"source,omitempty"`
+	// The profile of rows that name none; empty: none.
+	Profile string `protobuf:"bytes,2,opt,name=profile,proto3" json:"profile,omitempty"`
+	// The batch of rows that name none; empty: none.
+	Batch string `protobuf:"bytes,3,opt,name=batch,proto3" json:"batch,omitempty"`
+	// Check and report, store nothing.
+	DryRun bool `protobuf:"varint,4,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	// Leave bad and conflicting rows out and store the others; without it one such
+	// row makes the import store nothing.
+	SkipBad bool `protobuf:"varint,5,opt,name=skip_bad,json=skipBad,proto3" json:"skip_bad,omitempty"`
+	// Replace what was assigned before; without it a device that has another
+	// assignment is a conflict.
+	Replace       bool `protobuf:"varint,6,opt,name=replace,proto3" json:"replace,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportDevicesHeader) Reset() {
+	*x = ImportDevicesHeader{}
+	mi := &file_scs_v1_device_service_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImportDevicesHeader) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImportDevicesHeader) ProtoMessage() {}
+
+func (x *ImportDevicesHeader) ProtoReflect() protoreflect.Message {
+	mi := &file_scs_v1_device_service_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportDevicesHeader.ProtoReflect.Descriptor instead.
+func (*ImportDevicesHeader) Descriptor() ([]byte, []int) {
+	return file_scs_v1_device_service_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *ImportDevicesHeader) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+func (x *ImportDevicesHeader) GetProfile() string {
+	if x != nil {
+		return x.Profile
+	}
+	return ""
+}
+
+func (x *ImportDevicesHeader) GetBatch() string {
+	if x != nil {
+		return x.Batch
+	}
+	return ""
+}
+
+func (x *ImportDevicesHeader) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+func (x *ImportDevicesHeader) GetSkipBad() bool {
+	if x != nil {
+		return x.SkipBad
+	}
+	return false
+}
+
+func (x *ImportDevicesHeader) GetReplace() bool {
+	if x != nil {
+		return x.Replace
+	}
+	return false
+}
+
+// ImportDevicesRows is a part of a list.
+type ImportDevicesRows struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At most 1000 rows.
+	Rows          []*ImportDevicesRow `protobuf:"bytes,1,rep,name=rows,proto3" json:"rows,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportDevicesRows) Reset() {
+	*x = ImportDevicesRows{}
+	mi := &file_scs_v1_device_service_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImportDevicesRows) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImportDevicesRows) ProtoMessage() {}
+
+func (x *ImportDevicesRows) ProtoReflect() protoreflect.Message {
+	mi := &file_scs_v1_device_service_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportDevicesRows.ProtoReflect.Descriptor instead.
+func (*ImportDevicesRows) Descriptor() ([]byte, []int) {
+	return file_scs_v1_device_service_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *ImportDevicesRows) GetRows() []*ImportDevicesRow {
+	if x != nil {
+		return x.Rows
+	}
+	return nil
+}
+
+// ImportDevicesRow is one PC of a list. Empty fields leave what was assigned as it
+// is.
+type ImportDevicesRow struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Where the row stands, such as "pcs.csv:17"; told back when it is refused.
+	Place string `protobuf:"bytes,1,opt,name=place,proto3" json:"place,omitempty"`
+	// The UUID.
+	Uuid string `protobuf:"bytes,2,opt,name=uuid,proto3" json:"uuid,omitempty"`
+	// The FQDN it gets.
+	Fqdn string `protobuf:"bytes,3,opt,name=fqdn,proto3" json:"fqdn,omitempty"`
+	// The profile it gets.
+	Profile string `protobuf:"bytes,4,opt,name=profile,proto3" json:"profile,omitempty"`
+	// The batch whose profile it gets when it has none of its own.
+	Batch string `protobuf:"bytes,5,opt,name=batch,proto3" json:"batch,omitempty"`
+	// The MEBx password it has; only for a device that was never set up here.
+	MebxPassword string `protobuf:"bytes,6,opt,name=mebx_password,json=mebxPassword,proto3" json:"mebx_password,omitempty"`
+	// The password of its digest user admin; only for a device that was never set
+	// up here.
+	AdminPassword string `protobuf:"bytes,7,opt,name=admin_password,json=adminPassword,proto3" json:"admin_password,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportDevicesRow) Reset() {
+	*x = ImportDevicesRow{}
+	mi := &file_scs_v1_device_service_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImportDevicesRow) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImportDevicesRow) ProtoMessage() {}
+
+func (x *ImportDevicesRow) ProtoReflect() protoreflect.Message {
+	mi := &file_scs_v1_device_service_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportDevicesRow.ProtoReflect.Descriptor instead.
+func (*ImportDevicesRow) Descriptor() ([]byte, []int) {
+	return file_scs_v1_device_service_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *ImportDevicesRow) GetPlace() string {
+	if x != nil {
+		return x.Place
+	}
+	return ""
+}
+
+func (x *ImportDevicesRow) GetUuid() string {
+	if x != nil {
+		return x.Uuid
+	}
+	return ""
+}
+
+func (x *ImportDevicesRow) GetFqdn() string {
+	if x != nil {
+		return x.Fqdn
+	}
+	return ""
+}
+
+func (x *ImportDevicesRow) GetProfile() string {
+	if x != nil {
+		return x.Profile
+	}
+	return ""
+}
+
+func (x *ImportDevicesRow) GetBatch() string {
+	if x != nil {
+		return x.Batch
+	}
+	return ""
+}
+
+func (x *ImportDevicesRow) GetMebxPassword() string {
+	if x != nil {
+		return x.MebxPassword
+	}
+	return ""
+}
+
+func (x *ImportDevicesRow) GetAdminPassword() string {
+	if x != nil {
+		return x.AdminPassword
+	}
+	return ""
+}
+
+// ImportDevicesResponse reports what became of the rows.
+type ImportDevicesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Rows received.
+	Rows int64 `protobuf:"varint,1,opt,name=rows,proto3" json:"rows,omitempty"`
+	// Devices that were assigned nothing before.
+	Added int64 `protobuf:"varint,2,opt,name=added,proto3" json:"added,omitempty"`
+	// Devices to which the row says nothing new.
+	Known int64 `protobuf:"varint,3,opt,name=known,proto3" json:"known,omitempty"`
+	// Devices whose assignment was changed or, without a conflict, completed.
+	Changed int64 `protobuf:"varint,4,opt,name=changed,proto3" json:"changed,omitempty"`
+	// Devices with another assignment, and names that other devices have.
+	Conflicts int64 `protobuf:"varint,5,opt,name=conflicts,proto3" json:"conflicts,omitempty"`
+	// Rows that are wrong in themselves.
+	Bad int64 `protobuf:"varint,6,opt,name=bad,proto3" json:"bad,omitempty"`
+	// The conflicting and bad rows, in their order.
+	Rejected []*RejectedDevice `protobuf:"bytes,7,rep,name=rejected,proto3" json:"rejected,omitempty"`
+	// Whether the other rows are in the store now.
+	Stored bool `protobuf:"varint,8,opt,name=stored,proto3" json:"stored,omitempty"`
+	// Rows with a password.
+	Passwords     int64 `protobuf:"varint,9,opt,name=passwords,proto3" json:"passwords,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportDevicesResponse) Reset() {
+	*x = ImportDevicesResponse{}
+	mi := &file_scs_v1_device_service_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImportDevicesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImportDevicesResponse) ProtoMessage() {}
+
+func (x *ImportDevicesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_scs_v1_device_service_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportDevicesResponse.ProtoReflect.Descriptor instead.
+func (*ImportDevicesResponse) Descriptor() ([]byte, []int) {
+	return file_scs_v1_device_service_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *ImportDevicesResponse) GetRows() int64 {
+	if x != nil {
+		return x.Rows
+	}
+	return 0
+}
+
+func (x *ImportDevicesResponse) GetAdded() int64 {
+	if x != nil {
+		return x.Added
+	}
+	return 0
+}
+
+func (x *ImportDevicesResponse) GetKnown() int64 {
+	if x != nil {
+		return x.Known
+	}
+	return 0
+}
+
+func (x *ImportDevicesResponse) GetChanged() int64 {
+	if x != nil {
+		return x.Changed
+	}
+	return 0
+}
+
+func (x *ImportDevicesResponse) GetConflicts() int64 {
+	if x != nil {
+		return x.Conflicts
+	}
+	return 0
+}
+
+func (x *ImportDevicesResponse) GetBad() int64 {
+	if x != nil {
+		return x.Bad
+	}
+	return 0
+}
+
+func (x *ImportDevicesResponse) GetRejected() []*RejectedDevice {
+	if x != nil {
+		return x.Rejected
+	}
+	return nil
+}
+
+func (x *ImportDevicesResponse) GetStored() bool {
+	if x != nil {
+		return x.Stored
+	}
+	return false
+}
+
+func (x *ImportDevicesResponse) GetPasswords() int64 {
+	if x != nil {
+		return x.Passwords
+	}
+	return 0
+}
+
+// RejectedDevice is a row that an import left out.
+type RejectedDevice struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Where it stands, as the row said.
+	Place string `protobuf:"bytes,1,opt,name=place,proto3" json:"place,omitempty"`
+	// The UUID, as far as it can be read.
+	Uuid string `protobuf:"bytes,2,opt,name=uuid,proto3" json:"uuid,omitempty"`
+	// The stable reason, as in docs/api.md.
+	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	// What is wrong, without any secret.
+	Message       string `protobuf:"bytes,4,opt,name=message,proto3" json:"message,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RejectedDevice) Reset() {
+	*x = RejectedDevice{}
+	mi := &file_scs_v1_device_service_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RejectedDevice) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RejectedDevice) ProtoMessage() {}
+
+func (x *RejectedDevice) ProtoReflect() protoreflect.Message {
+	mi := &file_scs_v1_device_service_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RejectedDevice.ProtoReflect.Descriptor instead.
+func (*RejectedDevice) Descriptor() ([]byte, []int) {
+	return file_scs_v1_device_service_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *RejectedDevice) GetPlace() string {
+	if x != nil {
+		return x.Place
+	}
+	return ""
+}
+
+func (x *RejectedDevice) GetUuid() string {
+	if x != nil {
+		return x.Uuid
+	}
+	return ""
+}
+
+func (x *RejectedDevice) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *RejectedDevice) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
 // RetryDeviceRequest names a device whose workflow is to go on.
 type RetryDeviceRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -622,7 +1160,7 @@ type RetryDeviceRequest struct {
 
 func (x *RetryDeviceRequest) Reset() {
 	*x = RetryDeviceRequest{}
-	mi := &file_scs_v1_device_service_proto_msgTypes[7]
+	mi := &file_scs_v1_device_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -634,7 +1172,7 @@ func (x *RetryDeviceRequest) String() string {
 func (*RetryDeviceRequest) ProtoMessage() {}
 
 func (x *RetryDeviceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_device_service_proto_msgTypes[7]
+	mi := &file_scs_v1_device_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -647,7 +1185,7 @@ func (x *RetryDeviceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryDeviceRequest.ProtoReflect.Descriptor instead.
 func (*RetryDeviceRequest) Descriptor() ([]byte, []int) {
-	return file_scs_v1_device_service_proto_rawDescGZIP(), []int{7}
+	return file_scs_v1_device_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *RetryDeviceRequest) GetUuid() string {
@@ -675,7 +1213,7 @@ type RetryDeviceResponse struct {
 
 func (x *RetryDeviceResponse) Reset() {
 	*x = RetryDeviceResponse{}
-	mi := &file_scs_v1_device_service_proto_msgTypes[8]
+	mi := &file_scs_v1_device_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -687,7 +1225,7 @@ func (x *RetryDeviceResponse) String() string {
 func (*RetryDeviceResponse) ProtoMessage() {}
 
 func (x *RetryDeviceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_device_service_proto_msgTypes[8]
+	mi := &file_scs_v1_device_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -700,7 +1238,7 @@ func (x *RetryDeviceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryDeviceResponse.ProtoReflect.Descriptor instead.
 func (*RetryDeviceResponse) Descriptor() ([]byte, []int) {
-	return file_scs_v1_device_service_proto_rawDescGZIP(), []int{8}
+	return file_scs_v1_device_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *RetryDeviceResponse) GetDevice() *Device {
@@ -723,7 +1261,7 @@ type PauseDeviceRequest struct {
 
 func (x *PauseDeviceRequest) Reset() {
 	*x = PauseDeviceRequest{}
-	mi := &file_scs_v1_device_service_proto_msgTypes[9]
+	mi := &file_scs_v1_device_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -735,7 +1273,7 @@ func (x *PauseDeviceRequest) String() string {
 func (*PauseDeviceRequest) ProtoMessage() {}
 
 func (x *PauseDeviceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_device_service_proto_msgTypes[9]
+	mi := &file_scs_v1_device_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -748,7 +1286,7 @@ func (x *PauseDeviceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseDeviceRequest.ProtoReflect.Descriptor instead.
 func (*PauseDeviceRequest) Descriptor() ([]byte, []int) {
-	return file_scs_v1_device_service_proto_rawDescGZIP(), []int{9}
+	return file_scs_v1_device_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *PauseDeviceRequest) GetUuid() string {
@@ -776,7 +1314,7 @@ type PauseDeviceResponse struct {
 
 func (x *PauseDeviceResponse) Reset() {
 	*x = PauseDeviceResponse{}
-	mi := &file_scs_v1_device_service_proto_msgTypes[10]
+	mi := &file_scs_v1_device_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -788,7 +1326,7 @@ func (x *PauseDeviceResponse) String() string {
 func (*PauseDeviceResponse) ProtoMessage() {}
 
 func (x *PauseDeviceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_device_service_proto_msgTypes[10]
+	mi := &file_scs_v1_device_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -801,7 +1339,7 @@ func (x *PauseDeviceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseDeviceResponse.ProtoReflect.Descriptor instead.
 func (*PauseDeviceResponse) Descriptor() ([]byte, []int) {
-	return file_scs_v1_device_service_proto_rawDescGZIP(), []int{10}
+	return file_scs_v1_device_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *PauseDeviceResponse) GetDevice() *Device {
@@ -824,7 +1362,7 @@ type CancelDeviceRequest struct {
 
 func (x *CancelDeviceRequest) Reset() {
 	*x = CancelDeviceRequest{}
-	mi := &file_scs_v1_device_service_proto_msgTypes[11]
+	mi := &file_scs_v1_device_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -836,7 +1374,7 @@ func (x *CancelDeviceRequest) String() string {
 func (*CancelDeviceRequest) ProtoMessage() {}
 
 func (x *CancelDeviceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_device_service_proto_msgTypes[11]
+	mi := &file_scs_v1_device_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -849,7 +1387,7 @@ func (x *CancelDeviceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelDeviceRequest.ProtoReflect.Descriptor instead.
 func (*CancelDeviceRequest) Descriptor() ([]byte, []int) {
-	return file_scs_v1_device_service_proto_rawDescGZIP(), []int{11}
+	return file_scs_v1_device_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *CancelDeviceRequest) GetUuid() string {
@@ -877,7 +1415,7 @@ type CancelDeviceResponse struct {
 
 func (x *CancelDeviceResponse) Reset() {
 	*x = CancelDeviceResponse{}
-	mi := &file_scs_v1_device_service_proto_msgTypes[12]
+	mi := &file_scs_v1_device_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -889,7 +1427,7 @@ func (x *CancelDeviceResponse) String() string {
 func (*CancelDeviceResponse) ProtoMessage() {}
 
 func (x *CancelDeviceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_device_service_proto_msgTypes[12]
+	mi := &file_scs_v1_device_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -902,7 +1440,7 @@ func (x *CancelDeviceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelDeviceResponse.ProtoReflect.Descriptor instead.
 func (*CancelDeviceResponse) Descriptor() ([]byte, []int) {
-	return file_scs_v1_device_service_proto_rawDescGZIP(), []int{12}
+	return file_scs_v1_device_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *CancelDeviceResponse) GetDevice() *Device {
@@ -925,7 +1463,7 @@ type RevealDevicePasswordRequest struct {
 
 func (x *RevealDevicePasswordRequest) Reset() {
 	*x = RevealDevicePasswordRequest{}
-	mi := &file_scs_v1_device_service_proto_msgTypes[13]
+	mi := &file_scs_v1_device_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -937,7 +1475,7 @@ func (x *RevealDevicePasswordRequest) String() string {
 func (*RevealDevicePasswordRequest) ProtoMessage() {}
 
 func (x *RevealDevicePasswordRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_device_service_proto_msgTypes[13]
+	mi := &file_scs_v1_device_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -950,7 +1488,7 @@ func (x *RevealDevicePasswordRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevealDevicePasswordRequest.ProtoReflect.Descriptor instead.
 func (*RevealDevicePasswordRequest) Descriptor() ([]byte, []int) {
-	return file_scs_v1_device_service_proto_rawDescGZIP(), []int{13}
+	return file_scs_v1_device_service_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *RevealDevicePasswordRequest) GetUuid() string {
@@ -980,7 +1518,7 @@ type RevealDevicePasswordResponse struct {
 
 func (x *RevealDevicePasswordResponse) Reset() {
 	*x = RevealDevicePasswordResponse{}
-	mi := &file_scs_v1_device_service_proto_msgTypes[14]
+	mi := &file_scs_v1_device_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -992,7 +1530,7 @@ func (x *RevealDevicePasswordResponse) String() string {
 func (*RevealDevicePasswordResponse) ProtoMessage() {}
 
 func (x *RevealDevicePasswordResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_device_service_proto_msgTypes[14]
+	mi := &file_scs_v1_device_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1005,7 +1543,7 @@ func (x *RevealDevicePasswordResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevealDevicePasswordResponse.ProtoReflect.Descriptor instead.
 func (*RevealDevicePasswordResponse) Descriptor() ([]byte, []int) {
-	return file_scs_v1_device_service_proto_rawDescGZIP(), []int{14}
+	return file_scs_v1_device_service_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *RevealDevicePasswordResponse) GetPasswords() []*DevicePassword {
@@ -1032,7 +1570,7 @@ type DevicePassword struct {
 
 func (x *DevicePassword) Reset() {
 	*x = DevicePassword{}
-	mi := &file_scs_v1_device_service_proto_msgTypes[15]
+	mi := &file_scs_v1_device_service_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1044,7 +1582,7 @@ func (x *DevicePassword) String() string {
 func (*DevicePassword) ProtoMessage() {}
 
 func (x *DevicePassword) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_device_service_proto_msgTypes[15]
+	mi := &file_scs_v1_device_service_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1057,7 +1595,7 @@ func (x *DevicePassword) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DevicePassword.ProtoReflect.Descriptor instead.
 func (*DevicePassword) Descriptor() ([]byte, []int) {
-	return file_scs_v1_device_service_proto_rawDescGZIP(), []int{15}
+	return file_scs_v1_device_service_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *DevicePassword) GetUser() string {
@@ -1092,7 +1630,7 @@ var File_scs_v1_device_service_proto protoreflect.FileDescriptor
 
 const file_scs_v1_device_service_proto_rawDesc = "" +
 	"\n" +
-	"\x1bscs/v1/device_service.proto\x12\x06scs.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x13scs/v1/common.proto\"\xa5\x06\n" +
+	"\x1bscs/v1/device_service.proto\x12\x06scs.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x13scs/v1/common.proto\"\xbb\x06\n" +
 	"\x06Device\x12\x12\n" +
 	"\x04uuid\x18\x01 \x01(\tR\x04uuid\x12\x12\n" +
 	"\x04fqdn\x18\x02 \x01(\tR\x04fqdn\x12\x18\n" +
@@ -1119,7 +1657,8 @@ const file_scs_v1_device_service_proto_rawDesc = "" +
 	"\vworkflow_id\x18\x14 \x01(\tR\n" +
 	"workflowId\x12\x1f\n" +
 	"\vneeds_visit\x18\x15 \x01(\bR\n" +
-	"needsVisit\"&\n" +
+	"needsVisit\x12\x14\n" +
+	"\x05batch\x18\x16 \x01(\tR\x05batch\"&\n" +
 	"\x10GetDeviceRequest\x12\x12\n" +
 	"\x04uuid\x18\x01 \x01(\tR\x04uuid\";\n" +
 	"\x11GetDeviceResponse\x12&\n" +
@@ -1136,13 +1675,50 @@ const file_scs_v1_device_service_proto_rawDesc = "" +
 	"\x13ListDevicesResponse\x12(\n" +
 	"\adevices\x18\x01 \x03(\v2\x0e.scs.v1.DeviceR\adevices\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\x1a\n" +
-	"\bsequence\x18\x03 \x01(\x04R\bsequence\"W\n" +
+	"\bsequence\x18\x03 \x01(\x04R\bsequence\"m\n" +
 	"\x13AssignDeviceRequest\x12\x12\n" +
 	"\x04uuid\x18\x01 \x01(\tR\x04uuid\x12\x12\n" +
 	"\x04fqdn\x18\x02 \x01(\tR\x04fqdn\x12\x18\n" +
-	"\aprofile\x18\x03 \x01(\tR\aprofile\">\n" +
+	"\aprofile\x18\x03 \x01(\tR\aprofile\x12\x14\n" +
+	"\x05batch\x18\x04 \x01(\tR\x05batch\">\n" +
 	"\x14AssignDeviceResponse\x12&\n" +
-	"\x06device\x18\x01 \x01(\v2\x0e.scs.v1.DeviceR\x06device\":\n" +
+	"\x06device\x18\x01 \x01(\v2\x0e.scs.v1.DeviceR\x06device\"\x86\x01\n" +
+	"\x14ImportDevicesRequest\x125\n" +
+	"\x06header\x18\x01 \x01(\v2\x1b.scs.v1.ImportDevicesHeaderH\x00R\x06header\x12/\n" +
+	"\x04rows\x18\x02 \x01(\v2\x19.scs.v1.ImportDevicesRowsH\x00R\x04rowsB\x06\n" +
+	"\x04part\"\xab\x01\n" +
+	"\x13ImportDevicesHeader\x12\x16\n" +
+	"\x06source\x18\x01 \x01(\tR\x06source\x12\x18\n" +
+	"\aprofile\x18\x02 \x01(\tR\aprofile\x12\x14\n" +
+	"\x05batch\x18\x03 \x01(\tR\x05batch\x12\x17\n" +
+	"\adry_run\x18\x04 \x01(\bR\x06dryRun\x12\x19\n" +
+	"\bskip_bad\x18\x05 \x01(\bR\askipBad\x12\x18\n" +
+	"\areplace\x18\x06 \x01(\bR\areplace\"A\n" +
+	"\x11ImportDevicesRows\x12,\n" +
+	"\x04rows\x18\x01 \x03(\v2\x18.scs.v1.ImportDevicesRowR\x04rows\"\xd6\x01\n" +
+	"\x10ImportDevicesRow\x12\x14\n" +
+	"\x05place\x18\x01 \x01(\tR\x05place\x12\x12\n" +
+	"\x04uuid\x18\x02 \x01(\tR\x04uuid\x12\x12\n" +
+	"\x04fqdn\x18\x03 \x01(\tR\x04fqdn\x12\x18\n" +
+	"\aprofile\x18\x04 \x01(\tR\aprofile\x12\x14\n" +
+	"\x05batch\x18\x05 \x01(\tR\x05batch\x12(\n" +
+	"\rmebx_password\x18\x06 \x01(\tB\x03\x80\x01\x01R\fmebxPassword\x12*\n" +
+	"\x0eadmin_password\x18\a \x01(\tB\x03\x80\x01\x01R\radminPassword\"\x8b\x02\n" +
+	"\x15ImportDevicesResponse\x12\x12\n" +
+	"\x04rows\x18\x01 \x01(\x03R\x04rows\x12\x14\n" +
+	"\x05added\x18\x02 \x01(\x03R\x05added\x12\x14\n" +
+	"\x05known\x18\x03 \x01(\x03R\x05known\x12\x18\n" +
+	"\achanged\x18\x04 \x01(\x03R\achanged\x12\x1c\n" +
+	"\tconflicts\x18\x05 \x01(\x03R\tconflicts\x12\x10\n" +
+	"\x03bad\x18\x06 \x01(\x03R\x03bad\x122\n" +
+	"\brejected\x18\a \x03(\v2\x16.scs.v1.RejectedDeviceR\brejected\x12\x16\n" +
+	"\x06stored\x18\b \x01(\bR\x06stored\x12\x1c\n" +
+	"\tpasswords\x18\t \x01(\x03R\tpasswords\"l\n" +
+	"\x0eRejectedDevice\x12\x14\n" +
+	"\x05place\x18\x01 \x01(\tR\x05place\x12\x12\n" +
+	"\x04uuid\x18\x02 \x01(\tR\x04uuid\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x18\n" +
+	"\amessage\x18\x04 \x01(\tR\amessage\":\n" +
 	"\x12RetryDeviceRequest\x12\x12\n" +
 	"\x04uuid\x18\x01 \x01(\tR\x04uuid\x12\x10\n" +
 	"\x03pid\x18\x02 \x01(\tR\x03pid\"=\n" +
@@ -1167,11 +1743,12 @@ const file_scs_v1_device_service_proto_rawDesc = "" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x1f\n" +
 	"\bpassword\x18\x03 \x01(\tB\x03\x80\x01\x01R\bpassword\x12\x1a\n" +
-	"\bdoubtful\x18\x04 \x01(\bR\bdoubtful2\xa2\x04\n" +
+	"\bdoubtful\x18\x04 \x01(\bR\bdoubtful2\xf2\x04\n" +
 	"\rDeviceService\x12@\n" +
 	"\tGetDevice\x12\x18.scs.v1.GetDeviceRequest\x1a\x19.scs.v1.GetDeviceResponse\x12F\n" +
 	"\vListDevices\x12\x1a.scs.v1.ListDevicesRequest\x1a\x1b.scs.v1.ListDevicesResponse\x12I\n" +
-	"\fAssignDevice\x12\x1b.scs.v1.AssignDeviceRequest\x1a\x1c.scs.v1.AssignDeviceResponse\x12F\n" +
+	"\fAssignDevice\x12\x1b.scs.v1.AssignDeviceRequest\x1a\x1c.scs.v1.AssignDeviceResponse\x12N\n" +
+	"\rImportDevices\x12\x1c.scs.v1.ImportDevicesRequest\x1a\x1d.scs.v1.ImportDevicesResponse(\x01\x12F\n" +
 	"\vRetryDevice\x12\x1a.scs.v1.RetryDeviceRequest\x1a\x1b.scs.v1.RetryDeviceResponse\x12F\n" +
 	"\vPauseDevice\x12\x1a.scs.v1.PauseDeviceRequest\x1a\x1b.scs.v1.PauseDeviceResponse\x12I\n" +
 	"\fCancelDevice\x12\x1b.scs.v1.CancelDeviceRequest\x1a\x1c.scs.v1.CancelDeviceResponse\x12a\n" +
@@ -1189,7 +1766,7 @@ func file_scs_v1_device_service_proto_rawDescGZIP() []byte {
 	return file_scs_v1_device_service_proto_rawDescData
 }
 
-var file_scs_v1_device_service_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_scs_v1_device_service_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_scs_v1_device_service_proto_goTypes = []any{
 	(*Device)(nil),                       // 0: scs.v1.Device
 	(*GetDeviceRequest)(nil),             // 1: scs.v1.GetDeviceRequest
@@ -1198,55 +1775,67 @@ var file_scs_v1_device_service_proto_goTypes = []any{
 	(*ListDevicesResponse)(nil),          // 4: scs.v1.ListDevicesResponse
 	(*AssignDeviceRequest)(nil),          // 5: scs.v1.AssignDeviceRequest
 	(*AssignDeviceResponse)(nil),         // 6: scs.v1.AssignDeviceResponse
-	(*RetryDeviceRequest)(nil),           // 7: scs.v1.RetryDeviceRequest
-	(*RetryDeviceResponse)(nil),          // 8: scs.v1.RetryDeviceResponse
-	(*PauseDeviceRequest)(nil),           // 9: scs.v1.PauseDeviceRequest
-	(*PauseDeviceResponse)(nil),          // 10: scs.v1.PauseDeviceResponse
-	(*CancelDeviceRequest)(nil),          // 11: scs.v1.CancelDeviceRequest
-	(*CancelDeviceResponse)(nil),         // 12: scs.v1.CancelDeviceResponse
-	(*RevealDevicePasswordRequest)(nil),  // 13: scs.v1.RevealDevicePasswordRequest
-	(*RevealDevicePasswordResponse)(nil), // 14: scs.v1.RevealDevicePasswordResponse
-	(*DevicePassword)(nil),               // 15: scs.v1.DevicePassword
-	(WorkflowState)(0),                   // 16: scs.v1.WorkflowState
-	(WorkflowStatus)(0),                  // 17: scs.v1.WorkflowStatus
-	(*timestamppb.Timestamp)(nil),        // 18: google.protobuf.Timestamp
+	(*ImportDevicesRequest)(nil),         // 7: scs.v1.ImportDevicesRequest
+	(*ImportDevicesHeader)(nil),          // 8: scs.v1.ImportDevicesHeader
+	(*ImportDevicesRows)(nil),            // 9: scs.v1.ImportDevicesRows
+	(*ImportDevicesRow)(nil),             // 10: scs.v1.ImportDevicesRow
+	(*ImportDevicesResponse)(nil),        // 11: scs.v1.ImportDevicesResponse
+	(*RejectedDevice)(nil),               // 12: scs.v1.RejectedDevice
+	(*RetryDeviceRequest)(nil),           // 13: scs.v1.RetryDeviceRequest
+	(*RetryDeviceResponse)(nil),          // 14: scs.v1.RetryDeviceResponse
+	(*PauseDeviceRequest)(nil),           // 15: scs.v1.PauseDeviceRequest
+	(*PauseDeviceResponse)(nil),          // 16: scs.v1.PauseDeviceResponse
+	(*CancelDeviceRequest)(nil),          // 17: scs.v1.CancelDeviceRequest
+	(*CancelDeviceResponse)(nil),         // 18: scs.v1.CancelDeviceResponse
+	(*RevealDevicePasswordRequest)(nil),  // 19: scs.v1.RevealDevicePasswordRequest
+	(*RevealDevicePasswordResponse)(nil), // 20: scs.v1.RevealDevicePasswordResponse
+	(*DevicePassword)(nil),               // 21: scs.v1.DevicePassword
+	(WorkflowState)(0),                   // 22: scs.v1.WorkflowState
+	(WorkflowStatus)(0),                  // 23: scs.v1.WorkflowStatus
+	(*timestamppb.Timestamp)(nil),        // 24: google.protobuf.Timestamp
 }
 var file_scs_v1_device_service_proto_depIdxs = []int32{
-	16, // 0: scs.v1.Device.state:type_name -> scs.v1.WorkflowState
-	17, // 1: scs.v1.Device.status:type_name -> scs.v1.WorkflowStatus
-	18, // 2: scs.v1.Device.since:type_name -> google.protobuf.Timestamp
-	18, // 3: scs.v1.Device.next_attempt_time:type_name -> google.protobuf.Timestamp
-	18, // 4: scs.v1.Device.certificate_not_after:type_name -> google.protobuf.Timestamp
-	18, // 5: scs.v1.Device.create_time:type_name -> google.protobuf.Timestamp
-	18, // 6: scs.v1.Device.last_hello_time:type_name -> google.protobuf.Timestamp
+	22, // 0: scs.v1.Device.state:type_name -> scs.v1.WorkflowState
+	23, // 1: scs.v1.Device.status:type_name -> scs.v1.WorkflowStatus
+	24, // 2: scs.v1.Device.since:type_name -> google.protobuf.Timestamp
+	24, // 3: scs.v1.Device.next_attempt_time:type_name -> google.protobuf.Timestamp
+	24, // 4: scs.v1.Device.certificate_not_after:type_name -> google.protobuf.Timestamp
+	24, // 5: scs.v1.Device.create_time:type_name -> google.protobuf.Timestamp
+	24, // 6: scs.v1.Device.last_hello_time:type_name -> google.protobuf.Timestamp
 	0,  // 7: scs.v1.GetDeviceResponse.device:type_name -> scs.v1.Device
-	16, // 8: scs.v1.ListDevicesRequest.state:type_name -> scs.v1.WorkflowState
-	17, // 9: scs.v1.ListDevicesRequest.status:type_name -> scs.v1.WorkflowStatus
+	22, // 8: scs.v1.ListDevicesRequest.state:type_name -> scs.v1.WorkflowState
+	23, // 9: scs.v1.ListDevicesRequest.status:type_name -> scs.v1.WorkflowStatus
 	0,  // 10: scs.v1.ListDevicesResponse.devices:type_name -> scs.v1.Device
 	0,  // 11: scs.v1.AssignDeviceResponse.device:type_name -> scs.v1.Device
-	0,  // 12: scs.v1.RetryDeviceResponse.device:type_name -> scs.v1.Device
-	0,  // 13: scs.v1.PauseDeviceResponse.device:type_name -> scs.v1.Device
-	0,  // 14: scs.v1.CancelDeviceResponse.device:type_name -> scs.v1.Device
-	15, // 15: scs.v1.RevealDevicePasswordResponse.passwords:type_name -> scs.v1.DevicePassword
-	1,  // 16: scs.v1.DeviceService.GetDevice:input_type -> scs.v1.GetDeviceRequest
-	3,  // 17: scs.v1.DeviceService.ListDevices:input_type -> scs.v1.ListDevicesRequest
-	5,  // 18: scs.v1.DeviceService.AssignDevice:input_type -> scs.v1.AssignDeviceRequest
-	7,  // 19: scs.v1.DeviceService.RetryDevice:input_type -> scs.v1.RetryDeviceRequest
-	9,  // 20: scs.v1.DeviceService.PauseDevice:input_type -> scs.v1.PauseDeviceRequest
-	11, // 21: scs.v1.DeviceService.CancelDevice:input_type -> scs.v1.CancelDeviceRequest
-	13, // 22: scs.v1.DeviceService.RevealDevicePassword:input_type -> scs.v1.RevealDevicePasswordRequest
-	2,  // 23: scs.v1.DeviceService.GetDevice:output_type -> scs.v1.GetDeviceResponse
-	4,  // 24: scs.v1.DeviceService.ListDevices:output_type -> scs.v1.ListDevicesResponse
-	6,  // 25: scs.v1.DeviceService.AssignDevice:output_type -> scs.v1.AssignDeviceResponse
-	8,  // 26: scs.v1.DeviceService.RetryDevice:output_type -> scs.v1.RetryDeviceResponse
-	10, // 27: scs.v1.DeviceService.PauseDevice:output_type -> scs.v1.PauseDeviceResponse
-	12, // 28: scs.v1.DeviceService.CancelDevice:output_type -> scs.v1.CancelDeviceResponse
-	14, // 29: scs.v1.DeviceService.RevealDevicePassword:output_type -> scs.v1.RevealDevicePasswordResponse
-	23, // [23:30] is the sub-list for method output_type
-	16, // [16:23] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	8,  // 12: scs.v1.ImportDevicesRequest.header:type_name -> scs.v1.ImportDevicesHeader
+	9,  // 13: scs.v1.ImportDevicesRequest.rows:type_name -> scs.v1.ImportDevicesRows
+	10, // 14: scs.v1.ImportDevicesRows.rows:type_name -> scs.v1.ImportDevicesRow
+	12, // 15: scs.v1.ImportDevicesResponse.rejected:type_name -> scs.v1.RejectedDevice
+	0,  // 16: scs.v1.RetryDeviceResponse.device:type_name -> scs.v1.Device
+	0,  // 17: scs.v1.PauseDeviceResponse.device:type_name -> scs.v1.Device
+	0,  // 18: scs.v1.CancelDeviceResponse.device:type_name -> scs.v1.Device
+	21, // 19: scs.v1.RevealDevicePasswordResponse.passwords:type_name -> scs.v1.DevicePassword
+	1,  // 20: scs.v1.DeviceService.GetDevice:input_type -> scs.v1.GetDeviceRequest
+	3,  // 21: scs.v1.DeviceService.ListDevices:input_type -> scs.v1.ListDevicesRequest
+	5,  // 22: scs.v1.DeviceService.AssignDevice:input_type -> scs.v1.AssignDeviceRequest
+	7,  // 23: scs.v1.DeviceService.ImportDevices:input_type -> scs.v1.ImportDevicesRequest
+	13, // 24: scs.v1.DeviceService.RetryDevice:input_type -> scs.v1.RetryDeviceRequest
+	15, // 25: scs.v1.DeviceService.PauseDevice:input_type -> scs.v1.PauseDeviceRequest
+	17, // 26: scs.v1.DeviceService.CancelDevice:input_type -> scs.v1.CancelDeviceRequest
+	19, // 27: scs.v1.DeviceService.RevealDevicePassword:input_type -> scs.v1.RevealDevicePasswordRequest
+	2,  // 28: scs.v1.DeviceService.GetDevice:output_type -> scs.v1.GetDeviceResponse
+	4,  // 29: scs.v1.DeviceService.ListDevices:output_type -> scs.v1.ListDevicesResponse
+	6,  // 30: scs.v1.DeviceService.AssignDevice:output_type -> scs.v1.AssignDeviceResponse
+	11, // 31: scs.v1.DeviceService.ImportDevices:output_type -> scs.v1.ImportDevicesResponse
+	14, // 32: scs.v1.DeviceService.RetryDevice:output_type -> scs.v1.RetryDeviceResponse
+	16, // 33: scs.v1.DeviceService.PauseDevice:output_type -> scs.v1.PauseDeviceResponse
+	18, // 34: scs.v1.DeviceService.CancelDevice:output_type -> scs.v1.CancelDeviceResponse
+	20, // 35: scs.v1.DeviceService.RevealDevicePassword:output_type -> scs.v1.RevealDevicePasswordResponse
+	28, // [28:36] is the sub-list for method output_type
+	20, // [20:28] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_scs_v1_device_service_proto_init() }
@@ -1255,13 +1844,17 @@ func file_scs_v1_device_service_proto_init() {
 		return
 	}
 	file_scs_v1_common_proto_init()
+	file_scs_v1_device_service_proto_msgTypes[7].OneofWrappers = []any{
+		(*ImportDevicesRequest_Header)(nil),
+		(*ImportDevicesRequest_Rows)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_scs_v1_device_service_proto_rawDesc), len(file_scs_v1_device_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   16,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

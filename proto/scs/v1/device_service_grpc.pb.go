@@ -22,6 +22,7 @@ const (
 	DeviceService_GetDevice_FullMethodName            = "/scs.v1.DeviceService/GetDevice"
 	DeviceService_ListDevices_FullMethodName          = "/scs.v1.DeviceService/ListDevices"
 	DeviceService_AssignDevice_FullMethodName         = "/scs.v1.DeviceService/AssignDevice"
+	DeviceService_ImportDevices_FullMethodName        = "/scs.v1.DeviceService/ImportDevices"
 	DeviceService_RetryDevice_FullMethodName          = "/scs.v1.DeviceService/RetryDevice"
 	DeviceService_PauseDevice_FullMethodName          = "/scs.v1.DeviceService/PauseDevice"
 	DeviceService_CancelDevice_FullMethodName         = "/scs.v1.DeviceService/CancelDevice"
@@ -42,6 +43,10 @@ type DeviceServiceClient interface {
 	// AssignDevice gives a UUID its name and profile, before its first hello or
 	// while its set-up waits for them.
 	AssignDevice(ctx context.Context, in *AssignDeviceRequest, opts ...grpc.CallOption) (*AssignDeviceResponse, error)
+	// ImportDevices takes a list of UUIDs with their names, profiles, batches and
+	// passwords, row by row: first a header, then rows. All or nothing. Importing
+	// the same list again changes nothing.
+	ImportDevices(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[ImportDevicesRequest, ImportDevicesResponse], error)
 	// RetryDevice puts a failed or waiting workflow of the device back to work.
 	RetryDevice(ctx context.Context, in *RetryDeviceRequest, opts ...grpc.CallOption) (*RetryDeviceResponse, error)
 	// PauseDevice holds the running workflow of the device back until RetryDevice.
@@ -91,6 +96,19 @@ func (c *deviceServiceClient) AssignDevice(ctx context.Context, in *AssignDevice
 	}
 	return out, nil
 }
+
+func (c *deviceServiceClient) ImportDevices(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[ImportDevicesRequest, ImportDevicesResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &DeviceService_ServiceDesc.Streams[0], DeviceService_ImportDevices_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ImportDevicesRequest, ImportDevicesResponse]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type DeviceService_ImportDevicesClient = grpc.ClientStreamingClient[ImportDevicesRequest, ImportDevicesResponse]
 
 func (c *deviceServiceClient) RetryDevice(ctx context.Context, in *RetryDeviceRequest, opts ...grpc.CallOption) (*RetryDeviceResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -146,6 +164,10 @@ type DeviceServiceServer interface {
 	// AssignDevice gives a UUID its name and profile, before its first hello or
 	// while its set-up waits for them.
 	AssignDevice(context.Context, *AssignDeviceRequest) (*AssignDeviceResponse, error)
+	// ImportDevices takes a list of UUIDs with their names, profiles, batches and
+	// passwords, row by row: first a header, then rows. All or nothing. Importing
+	// the same list again changes nothing.
+	ImportDevices(grpc.ClientStreamingServer[ImportDevicesRequest, ImportDevicesResponse]) error
 	// RetryDevice puts a failed or waiting workflow of the device back to work.
 	RetryDevice(context.Context, *RetryDeviceRequest) (*RetryDeviceResponse, error)
 	// PauseDevice holds the running workflow of the device back until RetryDevice.
@@ -174,6 +196,9 @@ func (UnimplementedDeviceServiceServer) ListDevices(context.Context, *ListDevice
 }
 func (UnimplementedDeviceServiceServer) AssignDevice(context.Context, *AssignDeviceRequest) (*AssignDeviceResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method AssignDevice not implemented")
+}
+func (UnimplementedDeviceServiceServer) ImportDevices(grpc.ClientStreamingServer[ImportDevicesRequest, ImportDevicesResponse]) error {
+	return status.Error(codes.Unimplemented, "method ImportDevices not implemented")
 }
 func (UnimplementedDeviceServiceServer) RetryDevice(context.Context, *RetryDeviceRequest) (*RetryDeviceResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RetryDevice not implemented")
@@ -261,6 +286,13 @@ func _DeviceService_AssignDevice_Handler(srv interface{}, ctx context.Context, d
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _DeviceService_ImportDevices_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(DeviceServiceServer).ImportDevices(&grpc.GenericServerStream[ImportDevicesRequest, ImportDevicesResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type DeviceService_ImportDevicesServer = grpc.ClientStreamingServer[ImportDevicesRequest, ImportDevicesResponse]
 
 func _DeviceService_RetryDevice_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(RetryDeviceRequest)
@@ -370,6 +402,12 @@ var DeviceService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _DeviceService_RevealDevicePassword_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "ImportDevices",
+			Handler:       _DeviceService_ImportDevices_Handler,
+			ClientStreams: true,
+		},
+	},
 	Metadata: "scs/v1/device_service.proto",
 }

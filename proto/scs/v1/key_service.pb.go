@@ -293,7 +293,22 @@ type Batch struct {
 	// How many of them are in which state; states without pairs are left out.
 	Counts []*KeyCount `protobuf:"bytes,8,rep,name=counts,proto3" json:"counts,omitempty"`
 	// When it was retired; not set when it was not.
-	RetireTime    *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=retire_time,json=retireTime,proto3" json:"retire_time,omitempty"`
+	RetireTime *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=retire_time,json=retireTime,proto3" json:"retire_time,omitempty"`
+	// Who delivered it.
+	Vendor string `protobuf:"bytes,10,opt,name=vendor,proto3" json:"vendor,omitempty"`
+	// The order it was delivered for.
+	OrderNumber string `protobuf:"bytes,11,opt,name=order_number,json=orderNumber,proto3" json:"order_number,omitempty"`
+	// Free text.
+	Notes string `protobuf:"bytes,12,opt,name=notes,proto3" json:"notes,omitempty"`
+	// From then on no pair of it that is still available is claimed or exported;
+	// not set: never.
+	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	// That time has come.
+	Expired bool `protobuf:"varint,14,opt,name=expired,proto3" json:"expired,omitempty"`
+	// It has a MEBx password for PCs whose pair has none of its own.
+	HasCurrentPassword bool `protobuf:"varint,15,opt,name=has_current_password,json=hasCurrentPassword,proto3" json:"has_current_password,omitempty"`
+	// The files that brought its pairs, the oldest first; the latest 100.
+	Files         []*BatchFile `protobuf:"bytes,16,rep,name=files,proto3" json:"files,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -391,6 +406,137 @@ func (x *Batch) GetRetireTime() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Batch) GetVendor() string {
+	if x != nil {
+		return x.Vendor
+	}
+	return ""
+}
+
+func (x *Batch) GetOrderNumber() string {
+	if x != nil {
+		return x.OrderNumber
+	}
+	return ""
+}
+
+func (x *Batch) GetNotes() string {
+	if x != nil {
+		return x.Notes
+	}
+	return ""
+}
+
+func (x *Batch) GetExpireTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpireTime
+	}
+	return nil
+}
+
+func (x *Batch) GetExpired() bool {
+	if x != nil {
+		return x.Expired
+	}
+	return false
+}
+
+func (x *Batch) GetHasCurrentPassword() bool {
+	if x != nil {
+		return x.HasCurrentPassword
+	}
+	return false
+}
+
+func (x *Batch) GetFiles() []*BatchFile {
+	if x != nil {
+		return x.Files
+	}
+	return nil
+}
+
+// BatchFile is a list that brought pairs into a batch.
+type BatchFile struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its name.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// SHA-256 of it as it was delivered, as its sender computed it.
+	Sha256 []byte `protobuf:"bytes,2,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	// When it was imported.
+	ImportTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=import_time,json=importTime,proto3" json:"import_time,omitempty"`
+	// Who imported it.
+	ImportedBy string `protobuf:"bytes,4,opt,name=imported_by,json=importedBy,proto3" json:"imported_by,omitempty"`
+	// How many pairs its import added, together with the other files of the import.
+	Added         int64 `protobuf:"varint,5,opt,name=added,proto3" json:"added,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchFile) Reset() {
+	*x = BatchFile{}
+	mi := &file_scs_v1_key_service_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchFile) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchFile) ProtoMessage() {}
+
+func (x *BatchFile) ProtoReflect() protoreflect.Message {
+	mi := &file_scs_v1_key_service_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchFile.ProtoReflect.Descriptor instead.
+func (*BatchFile) Descriptor() ([]byte, []int) {
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *BatchFile) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *BatchFile) GetSha256() []byte {
+	if x != nil {
+		return x.Sha256
+	}
+	return nil
+}
+
+func (x *BatchFile) GetImportTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ImportTime
+	}
+	return nil
+}
+
+func (x *BatchFile) GetImportedBy() string {
+	if x != nil {
+		return x.ImportedBy
+	}
+	return ""
+}
+
+func (x *BatchFile) GetAdded() int64 {
+	if x != nil {
+		return x.Added
+	}
+	return 0
+}
+
 // KeyCount is a number of pairs in one state.
 type KeyCount struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -404,7 +550,7 @@ type KeyCount struct {
 
 func (x *KeyCount) Reset() {
 	*x = KeyCount{}
-	mi := &file_scs_v1_key_service_proto_msgTypes[2]
+	mi := &file_scs_v1_key_service_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -416,7 +562,7 @@ func (x *KeyCount) String() string {
 func (*KeyCount) ProtoMessage() {}
 
 func (x *KeyCount) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_key_service_proto_msgTypes[2]
+	mi := &file_scs_v1_key_service_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -429,7 +575,7 @@ func (x *KeyCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyCount.ProtoReflect.Descriptor instead.
 func (*KeyCount) Descriptor() ([]byte, []int) {
-	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{2}
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *KeyCount) GetState() KeyState {
@@ -469,7 +615,7 @@ type KeyChange struct {
 
 func (x *KeyChange) Reset() {
 	*x = KeyChange{}
-	mi := &file_scs_v1_key_service_proto_msgTypes[3]
+	mi := &file_scs_v1_key_service_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -481,7 +627,7 @@ func (x *KeyChange) String() string {
 func (*KeyChange) ProtoMessage() {}
 
 func (x *KeyChange) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_key_service_proto_msgTypes[3]
+	mi := &file_scs_v1_key_service_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -494,7 +640,7 @@ func (x *KeyChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyChange.ProtoReflect.Descriptor instead.
 func (*KeyChange) Descriptor() ([]byte, []int) {
-	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{3}
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *KeyChange) GetTime() *timestamppb.Timestamp {
@@ -571,7 +717,7 @@ type GenerateKeysRequest struct {
 
 func (x *GenerateKeysRequest) Reset() {
 	*x = GenerateKeysRequest{}
-	mi := &file_scs_v1_key_service_proto_msgTypes[4]
+	mi := &file_scs_v1_key_service_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -583,7 +729,7 @@ func (x *GenerateKeysRequest) String() string {
 func (*GenerateKeysRequest) ProtoMessage() {}
 
 func (x *GenerateKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_key_service_proto_msgTypes[4]
+	mi := &file_scs_v1_key_service_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -596,7 +742,7 @@ func (x *GenerateKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GenerateKeysRequest.ProtoReflect.Descriptor instead.
 func (*GenerateKeysRequest) Descriptor() ([]byte, []int) {
-	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{4}
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *GenerateKeysRequest) GetRequestId() string {
@@ -661,7 +807,7 @@ type GenerateKeysResponse struct {
 
 func (x *GenerateKeysResponse) Reset() {
 	*x = GenerateKeysResponse{}
-	mi := &file_scs_v1_key_service_proto_msgTypes[5]
+	mi := &file_scs_v1_key_service_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -673,7 +819,7 @@ func (x *GenerateKeysResponse) String() string {
 func (*GenerateKeysResponse) ProtoMessage() {}
 
 func (x *GenerateKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_key_service_proto_msgTypes[5]
+	mi := &file_scs_v1_key_service_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -686,7 +832,7 @@ func (x *GenerateKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GenerateKeysResponse.ProtoReflect.Descriptor instead.
 func (*GenerateKeysResponse) Descriptor() ([]byte, []int) {
-	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{5}
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *GenerateKeysResponse) GetBatch() *Batch {
@@ -706,12 +852,14 @@ func (x *GenerateKeysResponse) GetAdded() int64 {
 // ImportKeysRequest is one message of an import's stream.
 type ImportKeysRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// What this message brings: the first a header, all others rows.
+	// What this message brings: the first a header, others rows, and the last may
+	// be the end.
 	//
 	// Types that are valid to be assigned to Part:
 	//
 	//	*ImportKeysRequest_Header
 	//	*ImportKeysRequest_Rows
+	//	*ImportKeysRequest_End
 	Part          isImportKeysRequest_Part `protobuf_oneof:"part"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -719,7 +867,7 @@ type ImportKeysRequest struct {
 
 func (x *ImportKeysRequest) Reset() {
 	*x = ImportKeysRequest{}
-	mi := &file_scs_v1_key_service_proto_msgTypes[6]
+	mi := &file_scs_v1_key_service_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -731,7 +879,7 @@ func (x *ImportKeysRequest) String() string {
 func (*ImportKeysRequest) ProtoMessage() {}
 
 func (x *ImportKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_key_service_proto_msgTypes[6]
+	mi := &file_scs_v1_key_service_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -744,7 +892,7 @@ func (x *ImportKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportKeysRequest.ProtoReflect.Descriptor instead.
 func (*ImportKeysRequest) Descriptor() ([]byte, []int) {
-	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{6}
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ImportKeysRequest) GetPart() isImportKeysRequest_Part {
@@ -772,6 +920,15 @@ func (x *ImportKeysRequest) GetRows() *ImportRows {
 	return nil
 }
 
+func (x *ImportKeysRequest) GetEnd() *ImportEnd {
+	if x != nil {
+		if x, ok := x.Part.(*ImportKeysRequest_End); ok {
+			return x.End
+		}
+	}
+	return nil
+}
+
 type isImportKeysRequest_Part interface {
 	isImportKeysRequest_Part()
 }
@@ -782,13 +939,20 @@ type ImportKeysRequest_Header struct {
 }
 
 type ImportKeysRequest_Rows struct {
-	// Some rows of the list; every other message.
+	// Some rows of the list.
 	Rows *ImportRows `protobuf:"bytes,2,opt,name=rows,proto3,oneof"`
+}
+
+type ImportKeysRequest_End struct {
+	// What is known of the list at its end; nothing follows it.
+	End *ImportEnd `protobuf:"bytes,3,opt,name=end,proto3,oneof"`
 }
 
 func (*ImportKeysRequest_Header) isImportKeysRequest_Part() {}
 
 func (*ImportKeysRequest_Rows) isImportKeysRequest_Part() {}
+
+func (*ImportKeysRequest_End) isImportKeysRequest_Part() {}
 
 // ImportHeader describes a list of pairs.
 type ImportHeader struct {
@@ -807,14 +971,26 @@ type ImportHeader struct {
 	// row makes the import store nothing.
 	SkipBad bool `protobuf:"varint,6,opt,name=skip_bad,json=skipBad,proto3" json:"skip_bad,omitempty"`
 	// The pairs are in their PCs or on a medium already: exports leave them out.
-	Exported      bool `protobuf:"varint,7,opt,name=exported,proto3" json:"exported,omitempty"`
+	Exported bool `protobuf:"varint,7,opt,name=exported,proto3" json:"exported,omitempty"`
+	// Of a new batch: who delivered it.
+	Vendor string `protobuf:"bytes,8,opt,name=vendor,proto3" json:"vendor,omitempty"`
+	// Of a new batch: the order it was delivered for.
+	OrderNumber string `protobuf:"bytes,9,opt,name=order_number,json=orderNumber,proto3" json:"order_number,omitempty"`
+	// Of a new batch: free text.
+	Notes string `protobuf:"bytes,10,opt,name=notes,proto3" json:"notes,omitempty"`
+	// Of a new batch: when it expires; not set: never.
+	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	// Of a new batch: the MEBx password of PCs whose row has none.
+	CurrentPassword string `protobuf:"bytes,12,opt,name=current_password,json=currentPassword,proto3" json:"current_password,omitempty"`
+	// Answer with all conflicting PIDs.
+	ListConflicts bool `protobuf:"varint,13,opt,name=list_conflicts,json=listConflicts,proto3" json:"list_conflicts,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ImportHeader) Reset() {
 	*x = ImportHeader{}
-	mi := &file_scs_v1_key_service_proto_msgTypes[7]
+	mi := &file_scs_v1_key_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -826,7 +1002,7 @@ func (x *ImportHeader) String() string {
 func (*ImportHeader) ProtoMessage() {}
 
 func (x *ImportHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_key_service_proto_msgTypes[7]
+	mi := &file_scs_v1_key_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -839,7 +1015,7 @@ func (x *ImportHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportHeader.ProtoReflect.Descriptor instead.
 func (*ImportHeader) Descriptor() ([]byte, []int) {
-	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{7}
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ImportHeader) GetBatch() string {
@@ -891,6 +1067,149 @@ func (x *ImportHeader) GetExported() bool {
 	return false
 }
 
+func (x *ImportHeader) GetVendor() string {
+	if x != nil {
+		return x.Vendor
+	}
+	return ""
+}
+
+func (x *ImportHeader) GetOrderNumber() string {
+	if x != nil {
+		return x.OrderNumber
+	}
+	return ""
+}
+
+func (x *ImportHeader) GetNotes() string {
+	if x != nil {
+		return x.Notes
+	}
+	return ""
+}
+
+func (x *ImportHeader) GetExpireTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpireTime
+	}
+	return nil
+}
+
+func (x *ImportHeader) GetCurrentPassword() string {
+	if x != nil {
+		return x.CurrentPassword
+	}
+	return ""
+}
+
+func (x *ImportHeader) GetListConflicts() bool {
+	if x != nil {
+		return x.ListConflicts
+	}
+	return false
+}
+
+// ImportEnd is what is known at the end of a list.
+type ImportEnd struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The files it was read from, at most 100.
+	Files         []*ImportFile `protobuf:"bytes,1,rep,name=files,proto3" json:"files,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportEnd) Reset() {
+	*x = ImportEnd{}
+	mi := &file_scs_v1_key_service_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImportEnd) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImportEnd) ProtoMessage() {}
+
+func (x *ImportEnd) ProtoReflect() protoreflect.Message {
+	mi := &file_scs_v1_key_service_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportEnd.ProtoReflect.Descriptor instead.
+func (*ImportEnd) Descriptor() ([]byte, []int) {
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *ImportEnd) GetFiles() []*ImportFile {
+	if x != nil {
+		return x.Files
+	}
+	return nil
+}
+
+// ImportFile is a file that a list was read from.
+type ImportFile struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its name, without folders.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// SHA-256 of it as it was delivered.
+	Sha256        []byte `protobuf:"bytes,2,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportFile) Reset() {
+	*x = ImportFile{}
+	mi := &file_scs_v1_key_service_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImportFile) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImportFile) ProtoMessage() {}
+
+func (x *ImportFile) ProtoReflect() protoreflect.Message {
+	mi := &file_scs_v1_key_service_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportFile.ProtoReflect.Descriptor instead.
+func (*ImportFile) Descriptor() ([]byte, []int) {
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *ImportFile) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ImportFile) GetSha256() []byte {
+	if x != nil {
+		return x.Sha256
+	}
+	return nil
+}
+
 // ImportRows is a part of a list.
 type ImportRows struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -902,7 +1221,7 @@ type ImportRows struct {
 
 func (x *ImportRows) Reset() {
 	*x = ImportRows{}
-	mi := &file_scs_v1_key_service_proto_msgTypes[8]
+	mi := &file_scs_v1_key_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -914,7 +1233,7 @@ func (x *ImportRows) String() string {
 func (*ImportRows) ProtoMessage() {}
 
 func (x *ImportRows) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_key_service_proto_msgTypes[8]
+	mi := &file_scs_v1_key_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -927,7 +1246,7 @@ func (x *ImportRows) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportRows.ProtoReflect.Descriptor instead.
 func (*ImportRows) Descriptor() ([]byte, []int) {
-	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{8}
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ImportRows) GetRows() []*ImportRow {
@@ -958,7 +1277,7 @@ type ImportRow struct {
 
 func (x *ImportRow) Reset() {
 	*x = ImportRow{}
-	mi := &file_scs_v1_key_service_proto_msgTypes[9]
+	mi := &file_scs_v1_key_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -970,7 +1289,7 @@ func (x *ImportRow) String() string {
 func (*ImportRow) ProtoMessage() {}
 
 func (x *ImportRow) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_key_service_proto_msgTypes[9]
+	mi := &file_scs_v1_key_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -983,7 +1302,7 @@ func (x *ImportRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportRow.ProtoReflect.Descriptor instead.
 func (*ImportRow) Descriptor() ([]byte, []int) {
-	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{9}
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ImportRow) GetPlace() string {
@@ -1048,13 +1367,23 @@ type ImportKeysResponse struct {
 	// Those of the known pairs whose passwords differ from the list's; nothing of
 	// them was changed. At most 1000 PIDs.
 	DifferingPids []string `protobuf:"bytes,8,rep,name=differing_pids,json=differingPids,proto3" json:"differing_pids,omitempty"`
+	// Good rows whose pair was used already.
+	Used int64 `protobuf:"varint,9,opt,name=used,proto3" json:"used,omitempty"`
+	// Bad rows with a wrong check character.
+	BadChecksums int64 `protobuf:"varint,10,opt,name=bad_checksums,json=badChecksums,proto3" json:"bad_checksums,omitempty"`
+	// Bad rows with a password that no device can have.
+	BadPasswords int64 `protobuf:"varint,11,opt,name=bad_passwords,json=badPasswords,proto3" json:"bad_passwords,omitempty"`
+	// With list_conflicts: the PIDs of conflicting rows, at most 500000.
+	ConflictingPids []string `protobuf:"bytes,12,rep,name=conflicting_pids,json=conflictingPids,proto3" json:"conflicting_pids,omitempty"`
+	// The batch as it is now; not set when there is none, as nothing was added.
+	Batch         *Batch `protobuf:"bytes,13,opt,name=batch,proto3" json:"batch,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ImportKeysResponse) Reset() {
 	*x = ImportKeysResponse{}
-	mi := &file_scs_v1_key_service_proto_msgTypes[10]
+	mi := &file_scs_v1_key_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1066,7 +1395,7 @@ func (x *ImportKeysResponse) String() string {
 func (*ImportKeysResponse) ProtoMessage() {}
 
 func (x *ImportKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_key_service_proto_msgTypes[10]
+	mi := &file_scs_v1_key_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1079,7 +1408,7 @@ func (x *ImportKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportKeysResponse.ProtoReflect.Descriptor instead.
 func (*ImportKeysResponse) Descriptor() ([]byte, []int) {
-	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{10}
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ImportKeysResponse) GetRows() int64 {
@@ -1138,6 +1467,41 @@ func (x *ImportKeysResponse) GetDifferingPids() []string {
 	return nil
 }
 
+func (x *ImportKeysResponse) GetUsed() int64 {
+	if x != nil {
+		return x.Used
+	}
+	return 0
+}
+
+func (x *ImportKeysResponse) GetBadChecksums() int64 {
+	if x != nil {
+		return x.BadChecksums
+	}
+	return 0
+}
+
+func (x *ImportKeysResponse) GetBadPasswords() int64 {
+	if x != nil {
+		return x.BadPasswords
+	}
+	return 0
+}
+
+func (x *ImportKeysResponse) GetConflictingPids() []string {
+	if x != nil {
+		return x.ConflictingPids
+	}
+	return nil
+}
+
+func (x *ImportKeysResponse) GetBatch() *Batch {
+	if x != nil {
+		return x.Batch
+	}
+	return nil
+}
+
 // RejectedRow is a row that an import left out.
 type RejectedRow struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1155,7 +1519,7 @@ type RejectedRow struct {
 
 func (x *RejectedRow) Reset() {
 	*x = RejectedRow{}
-	mi := &file_scs_v1_key_service_proto_msgTypes[11]
+	mi := &file_scs_v1_key_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1167,7 +1531,7 @@ func (x *RejectedRow) String() string {
 func (*RejectedRow) ProtoMessage() {}
 
 func (x *RejectedRow) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_key_service_proto_msgTypes[11]
+	mi := &file_scs_v1_key_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1180,7 +1544,7 @@ func (x *RejectedRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RejectedRow.ProtoReflect.Descriptor instead.
 func (*RejectedRow) Descriptor() ([]byte, []int) {
-	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{11}
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *RejectedRow) GetPlace() string {
@@ -1222,7 +1586,7 @@ type GetKeyRequest struct {
 
 func (x *GetKeyRequest) Reset() {
 	*x = GetKeyRequest{}
-	mi := &file_scs_v1_key_service_proto_msgTypes[12]
+	mi := &file_scs_v1_key_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1234,7 +1598,7 @@ func (x *GetKeyRequest) String() string {
 func (*GetKeyRequest) ProtoMessage() {}
 
 func (x *GetKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_key_service_proto_msgTypes[12]
+	mi := &file_scs_v1_key_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1247,7 +1611,7 @@ func (x *GetKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetKeyRequest.ProtoReflect.Descriptor instead.
 func (*GetKeyRequest) Descriptor() ([]byte, []int) {
-	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{12}
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *GetKeyRequest) GetPid() string {
@@ -1272,7 +1636,7 @@ type GetKeyResponse struct {
 
 func (x *GetKeyResponse) Reset() {
 	*x = GetKeyResponse{}
-	mi := &file_scs_v1_key_service_proto_msgTypes[13]
+	mi := &file_scs_v1_key_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1284,7 +1648,7 @@ func (x *GetKeyResponse) String() string {
 func (*GetKeyResponse) ProtoMessage() {}
 
 func (x *GetKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_key_service_proto_msgTypes[13]
+	mi := &file_scs_v1_key_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1297,7 +1661,7 @@ func (x *GetKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetKeyResponse.ProtoReflect.Descriptor instead.
 func (*GetKeyResponse) Descriptor() ([]byte, []int) {
-	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{13}
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *GetKeyResponse) GetKey() *Key {
@@ -1350,7 +1714,7 @@ type ListKeysRequest struct {
 
 func (x *ListKeysRequest) Reset() {
 	*x = ListKeysRequest{}
-	mi := &file_scs_v1_key_service_proto_msgTypes[14]
+	mi := &file_scs_v1_key_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1362,7 +1726,7 @@ func (x *ListKeysRequest) String() string {
 func (*ListKeysRequest) ProtoMessage() {}
 
 func (x *ListKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_key_service_proto_msgTypes[14]
+	mi := &file_scs_v1_key_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1375,7 +1739,7 @@ func (x *ListKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKeysRequest.ProtoReflect.Descriptor instead.
 func (*ListKeysRequest) Descriptor() ([]byte, []int) {
-	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{14}
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ListKeysRequest) GetPageSize() int32 {
@@ -1461,7 +1825,7 @@ type ListKeysResponse struct {
 
 func (x *ListKeysResponse) Reset() {
 	*x = ListKeysResponse{}
-	mi := &file_scs_v1_key_service_proto_msgTypes[15]
+	mi := &file_scs_v1_key_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1473,7 +1837,7 @@ func (x *ListKeysResponse) String() string {
 func (*ListKeysResponse) ProtoMessage() {}
 
 func (x *ListKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_key_service_proto_msgTypes[15]
+	mi := &file_scs_v1_key_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1486,7 +1850,7 @@ func (x *ListKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKeysResponse.ProtoReflect.Descriptor instead.
 func (*ListKeysResponse) Descriptor() ([]byte, []int) {
-	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{15}
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ListKeysResponse) GetKeys() []*Key {
@@ -1516,7 +1880,7 @@ type RevokeKeyRequest struct {
 
 func (x *RevokeKeyRequest) Reset() {
 	*x = RevokeKeyRequest{}
-	mi := &file_scs_v1_key_service_proto_msgTypes[16]
+	mi := &file_scs_v1_key_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1528,7 +1892,7 @@ func (x *RevokeKeyRequest) String() string {
 func (*RevokeKeyRequest) ProtoMessage() {}
 
 func (x *RevokeKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_key_service_proto_msgTypes[16]
+	mi := &file_scs_v1_key_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1541,7 +1905,7 @@ func (x *RevokeKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeKeyRequest.ProtoReflect.Descriptor instead.
 func (*RevokeKeyRequest) Descriptor() ([]byte, []int) {
-	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{16}
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *RevokeKeyRequest) GetPid() string {
@@ -1569,7 +1933,7 @@ type RevokeKeyResponse struct {
 
 func (x *RevokeKeyResponse) Reset() {
 	*x = RevokeKeyResponse{}
-	mi := &file_scs_v1_key_service_proto_msgTypes[17]
+	mi := &file_scs_v1_key_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1581,7 +1945,7 @@ func (x *RevokeKeyResponse) String() string {
 func (*RevokeKeyResponse) ProtoMessage() {}
 
 func (x *RevokeKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_key_service_proto_msgTypes[17]
+	mi := &file_scs_v1_key_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1594,7 +1958,7 @@ func (x *RevokeKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeKeyResponse.ProtoReflect.Descriptor instead.
 func (*RevokeKeyResponse) Descriptor() ([]byte, []int) {
-	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{17}
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *RevokeKeyResponse) GetKey() *Key {
@@ -1617,7 +1981,7 @@ type RevealKeyRequest struct {
 
 func (x *RevealKeyRequest) Reset() {
 	*x = RevealKeyRequest{}
-	mi := &file_scs_v1_key_service_proto_msgTypes[18]
+	mi := &file_scs_v1_key_service_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1629,7 +1993,7 @@ func (x *RevealKeyRequest) String() string {
 func (*RevealKeyRequest) ProtoMessage() {}
 
 func (x *RevealKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_key_service_proto_msgTypes[18]
+	mi := &file_scs_v1_key_service_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1642,7 +2006,7 @@ func (x *RevealKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevealKeyRequest.ProtoReflect.Descriptor instead.
 func (*RevealKeyRequest) Descriptor() ([]byte, []int) {
-	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{18}
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *RevealKeyRequest) GetPid() string {
@@ -1676,7 +2040,7 @@ type RevealKeyResponse struct {
 
 func (x *RevealKeyResponse) Reset() {
 	*x = RevealKeyResponse{}
-	mi := &file_scs_v1_key_service_proto_msgTypes[19]
+	mi := &file_scs_v1_key_service_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1688,7 +2052,7 @@ func (x *RevealKeyResponse) String() string {
 func (*RevealKeyResponse) ProtoMessage() {}
 
 func (x *RevealKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_key_service_proto_msgTypes[19]
+	mi := &file_scs_v1_key_service_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1701,7 +2065,7 @@ func (x *RevealKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevealKeyResponse.ProtoReflect.Descriptor instead.
 func (*RevealKeyResponse) Descriptor() ([]byte, []int) {
-	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{19}
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *RevealKeyResponse) GetKey() *Key {
@@ -1743,7 +2107,7 @@ type GetBatchRequest struct {
 
 func (x *GetBatchRequest) Reset() {
 	*x = GetBatchRequest{}
-	mi := &file_scs_v1_key_service_proto_msgTypes[20]
+	mi := &file_scs_v1_key_service_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1755,7 +2119,7 @@ func (x *GetBatchRequest) String() string {
 func (*GetBatchRequest) ProtoMessage() {}
 
 func (x *GetBatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_key_service_proto_msgTypes[20]
+	mi := &file_scs_v1_key_service_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1768,7 +2132,7 @@ func (x *GetBatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBatchRequest.ProtoReflect.Descriptor instead.
 func (*GetBatchRequest) Descriptor() ([]byte, []int) {
-	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{20}
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *GetBatchRequest) GetName() string {
@@ -1789,7 +2153,7 @@ type GetBatchResponse struct {
 
 func (x *GetBatchResponse) Reset() {
 	*x = GetBatchResponse{}
-	mi := &file_scs_v1_key_service_proto_msgTypes[21]
+	mi := &file_scs_v1_key_service_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1801,7 +2165,7 @@ func (x *GetBatchResponse) String() string {
 func (*GetBatchResponse) ProtoMessage() {}
 
 func (x *GetBatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_key_service_proto_msgTypes[21]
+	mi := &file_scs_v1_key_service_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1814,7 +2178,7 @@ func (x *GetBatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBatchResponse.ProtoReflect.Descriptor instead.
 func (*GetBatchResponse) Descriptor() ([]byte, []int) {
-	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{21}
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *GetBatchResponse) GetBatch() *Batch {
@@ -1837,7 +2201,7 @@ type ListBatchesRequest struct {
 
 func (x *ListBatchesRequest) Reset() {
 	*x = ListBatchesRequest{}
-	mi := &file_scs_v1_key_service_proto_msgTypes[22]
+	mi := &file_scs_v1_key_service_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1849,7 +2213,7 @@ func (x *ListBatchesRequest) String() string {
 func (*ListBatchesRequest) ProtoMessage() {}
 
 func (x *ListBatchesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_key_service_proto_msgTypes[22]
+	mi := &file_scs_v1_key_service_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1862,7 +2226,7 @@ func (x *ListBatchesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBatchesRequest.ProtoReflect.Descriptor instead.
 func (*ListBatchesRequest) Descriptor() ([]byte, []int) {
-	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{22}
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ListBatchesRequest) GetPageSize() int32 {
@@ -1892,7 +2256,7 @@ type ListBatchesResponse struct {
 
 func (x *ListBatchesResponse) Reset() {
 	*x = ListBatchesResponse{}
-	mi := &file_scs_v1_key_service_proto_msgTypes[23]
+	mi := &file_scs_v1_key_service_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1904,7 +2268,7 @@ func (x *ListBatchesResponse) String() string {
 func (*ListBatchesResponse) ProtoMessage() {}
 
 func (x *ListBatchesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_key_service_proto_msgTypes[23]
+	mi := &file_scs_v1_key_service_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1917,7 +2281,7 @@ func (x *ListBatchesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBatchesResponse.ProtoReflect.Descriptor instead.
 func (*ListBatchesResponse) Descriptor() ([]byte, []int) {
-	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{23}
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ListBatchesResponse) GetBatches() []*Batch {
@@ -1955,7 +2319,7 @@ type ExportBatchRequest struct {
 
 func (x *ExportBatchRequest) Reset() {
 	*x = ExportBatchRequest{}
-	mi := &file_scs_v1_key_service_proto_msgTypes[24]
+	mi := &file_scs_v1_key_service_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1967,7 +2331,7 @@ func (x *ExportBatchRequest) String() string {
 func (*ExportBatchRequest) ProtoMessage() {}
 
 func (x *ExportBatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_key_service_proto_msgTypes[24]
+	mi := &file_scs_v1_key_service_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1980,7 +2344,7 @@ func (x *ExportBatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportBatchRequest.ProtoReflect.Descriptor instead.
 func (*ExportBatchRequest) Descriptor() ([]byte, []int) {
-	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{24}
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ExportBatchRequest) GetBatch() string {
@@ -2031,7 +2395,7 @@ type ExportBatchResponse struct {
 
 func (x *ExportBatchResponse) Reset() {
 	*x = ExportBatchResponse{}
-	mi := &file_scs_v1_key_service_proto_msgTypes[25]
+	mi := &file_scs_v1_key_service_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2043,7 +2407,7 @@ func (x *ExportBatchResponse) String() string {
 func (*ExportBatchResponse) ProtoMessage() {}
 
 func (x *ExportBatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_key_service_proto_msgTypes[25]
+	mi := &file_scs_v1_key_service_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2056,7 +2420,7 @@ func (x *ExportBatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportBatchResponse.ProtoReflect.Descriptor instead.
 func (*ExportBatchResponse) Descriptor() ([]byte, []int) {
-	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{25}
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ExportBatchResponse) GetExportId() string {
@@ -2090,7 +2454,7 @@ type ExportedKey struct {
 
 func (x *ExportedKey) Reset() {
 	*x = ExportedKey{}
-	mi := &file_scs_v1_key_service_proto_msgTypes[26]
+	mi := &file_scs_v1_key_service_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2102,7 +2466,7 @@ func (x *ExportedKey) String() string {
 func (*ExportedKey) ProtoMessage() {}
 
 func (x *ExportedKey) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_key_service_proto_msgTypes[26]
+	mi := &file_scs_v1_key_service_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2115,7 +2479,7 @@ func (x *ExportedKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportedKey.ProtoReflect.Descriptor instead.
 func (*ExportedKey) Descriptor() ([]byte, []int) {
-	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{26}
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ExportedKey) GetPid() string {
@@ -2160,7 +2524,7 @@ type FinishExportRequest struct {
 
 func (x *FinishExportRequest) Reset() {
 	*x = FinishExportRequest{}
-	mi := &file_scs_v1_key_service_proto_msgTypes[27]
+	mi := &file_scs_v1_key_service_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2172,7 +2536,7 @@ func (x *FinishExportRequest) String() string {
 func (*FinishExportRequest) ProtoMessage() {}
 
 func (x *FinishExportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_key_service_proto_msgTypes[27]
+	mi := &file_scs_v1_key_service_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2185,7 +2549,7 @@ func (x *FinishExportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FinishExportRequest.ProtoReflect.Descriptor instead.
 func (*FinishExportRequest) Descriptor() ([]byte, []int) {
-	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{27}
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *FinishExportRequest) GetExportId() string {
@@ -2213,7 +2577,7 @@ type FinishExportResponse struct {
 
 func (x *FinishExportResponse) Reset() {
 	*x = FinishExportResponse{}
-	mi := &file_scs_v1_key_service_proto_msgTypes[28]
+	mi := &file_scs_v1_key_service_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2225,7 +2589,7 @@ func (x *FinishExportResponse) String() string {
 func (*FinishExportResponse) ProtoMessage() {}
 
 func (x *FinishExportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_key_service_proto_msgTypes[28]
+	mi := &file_scs_v1_key_service_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2238,7 +2602,7 @@ func (x *FinishExportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FinishExportResponse.ProtoReflect.Descriptor instead.
 func (*FinishExportResponse) Descriptor() ([]byte, []int) {
-	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{28}
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *FinishExportResponse) GetExported() int64 {
@@ -2246,6 +2610,821 @@ func (x *FinishExportResponse) GetExported() int64 {
 		return x.Exported
 	}
 	return 0
+}
+
+// UpdateBatchRequest names a batch and what is to change.
+type UpdateBatchRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its name.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// The profile that its devices get by default; empty for the default one.
+	Profile *string `protobuf:"bytes,2,opt,name=profile,proto3,oneof" json:"profile,omitempty"`
+	// Who delivered it.
+	Vendor *string `protobuf:"bytes,3,opt,name=vendor,proto3,oneof" json:"vendor,omitempty"`
+	// The order it was delivered for.
+	OrderNumber *string `protobuf:"bytes,4,opt,name=order_number,json=orderNumber,proto3,oneof" json:"order_number,omitempty"`
+	// Free text.
+	Notes *string `protobuf:"bytes,5,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
+	// When it expires.
+	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	// It never expires; expire_time is not set then.
+	NeverExpires bool `protobuf:"varint,7,opt,name=never_expires,json=neverExpires,proto3" json:"never_expires,omitempty"`
+	// The MEBx password of PCs whose pair has none of its own; empty: not known.
+	CurrentPassword *string `protobuf:"bytes,8,opt,name=current_password,json=currentPassword,proto3,oneof" json:"current_password,omitempty"`
+	// Why, for the audit log.
+	Reason        string `protobuf:"bytes,9,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateBatchRequest) Reset() {
+	*x = UpdateBatchRequest{}
+	mi := &file_scs_v1_key_service_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateBatchRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateBatchRequest) ProtoMessage() {}
+
+func (x *UpdateBatchRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_scs_v1_key_service_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateBatchRequest.ProtoReflect.Descriptor instead.
+func (*UpdateBatchRequest) Descriptor() ([]byte, []int) {
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *UpdateBatchRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *UpdateBatchRequest) GetProfile() string {
+	if x != nil && x.Profile != nil {
+		return *x.Profile
+	}
+	return ""
+}
+
+func (x *UpdateBatchRequest) GetVendor() string {
+	if x != nil && x.Vendor != nil {
+		return *x.Vendor
+	}
+	return ""
+}
+
+func (x *UpdateBatchRequest) GetOrderNumber() string {
+	if x != nil && x.OrderNumber != nil {
+		return *x.OrderNumber
+	}
+	return ""
+}
+
+func (x *UpdateBatchRequest) GetNotes() string {
+	if x != nil && x.Notes != nil {
+		return *x.Notes
+	}
+	return ""
+}
+
+func (x *UpdateBatchRequest) GetExpireTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpireTime
+	}
+	return nil
+}
+
+func (x *UpdateBatchRequest) GetNeverExpires() bool {
+	if x != nil {
+		return x.NeverExpires
+	}
+	return false
+}
+
+func (x *UpdateBatchRequest) GetCurrentPassword() string {
+	if x != nil && x.CurrentPassword != nil {
+		return *x.CurrentPassword
+	}
+	return ""
+}
+
+func (x *UpdateBatchRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// UpdateBatchResponse brings the batch as it is now.
+type UpdateBatchResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The batch.
+	Batch         *Batch `protobuf:"bytes,1,opt,name=batch,proto3" json:"batch,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateBatchResponse) Reset() {
+	*x = UpdateBatchResponse{}
+	mi := &file_scs_v1_key_service_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateBatchResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateBatchResponse) ProtoMessage() {}
+
+func (x *UpdateBatchResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_scs_v1_key_service_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateBatchResponse.ProtoReflect.Descriptor instead.
+func (*UpdateBatchResponse) Descriptor() ([]byte, []int) {
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *UpdateBatchResponse) GetBatch() *Batch {
+	if x != nil {
+		return x.Batch
+	}
+	return nil
+}
+
+// RetireBatchRequest names a batch to withdraw.
+type RetireBatchRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its name.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Why, for the audit log and the pairs' stories.
+	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RetireBatchRequest) Reset() {
+	*x = RetireBatchRequest{}
+	mi := &file_scs_v1_key_service_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RetireBatchRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RetireBatchRequest) ProtoMessage() {}
+
+func (x *RetireBatchRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_scs_v1_key_service_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RetireBatchRequest.ProtoReflect.Descriptor instead.
+func (*RetireBatchRequest) Descriptor() ([]byte, []int) {
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *RetireBatchRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *RetireBatchRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// RetireBatchResponse brings the batch as it is now.
+type RetireBatchResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The batch.
+	Batch *Batch `protobuf:"bytes,1,opt,name=batch,proto3" json:"batch,omitempty"`
+	// How many pairs this call withdrew.
+	Retired       int64 `protobuf:"varint,2,opt,name=retired,proto3" json:"retired,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RetireBatchResponse) Reset() {
+	*x = RetireBatchResponse{}
+	mi := &file_scs_v1_key_service_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RetireBatchResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RetireBatchResponse) ProtoMessage() {}
+
+func (x *RetireBatchResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_scs_v1_key_service_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RetireBatchResponse.ProtoReflect.Descriptor instead.
+func (*RetireBatchResponse) Descriptor() ([]byte, []int) {
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *RetireBatchResponse) GetBatch() *Batch {
+	if x != nil {
+		return x.Batch
+	}
+	return nil
+}
+
+func (x *RetireBatchResponse) GetRetired() int64 {
+	if x != nil {
+		return x.Retired
+	}
+	return 0
+}
+
+// KeyMapping is the layout of a supplier's lists.
+type KeyMapping struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its name, unique.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Where the fields stand.
+	Columns []*KeyMappingColumn `protobuf:"bytes,2,rep,name=columns,proto3" json:"columns,omitempty"`
+	// comma, tab, semicolon or blank; empty: whichever the first line has.
+	Separator string `protobuf:"bytes,3,opt,name=separator,proto3" json:"separator,omitempty"`
+	// How many lines stand before the header or the first row.
+	Skip int32 `protobuf:"varint,4,opt,name=skip,proto3" json:"skip,omitempty"`
+	// Free text.
+	Notes string `protobuf:"bytes,5,opt,name=notes,proto3" json:"notes,omitempty"`
+	// When it was last set.
+	ChangeTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=change_time,json=changeTime,proto3" json:"change_time,omitempty"`
+	// Who set it last.
+	ChangedBy     string `protobuf:"bytes,7,opt,name=changed_by,json=changedBy,proto3" json:"changed_by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeyMapping) Reset() {
+	*x = KeyMapping{}
+	mi := &file_scs_v1_key_service_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeyMapping) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeyMapping) ProtoMessage() {}
+
+func (x *KeyMapping) ProtoReflect() protoreflect.Message {
+	mi := &file_scs_v1_key_service_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeyMapping.ProtoReflect.Descriptor instead.
+func (*KeyMapping) Descriptor() ([]byte, []int) {
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *KeyMapping) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *KeyMapping) GetColumns() []*KeyMappingColumn {
+	if x != nil {
+		return x.Columns
+	}
+	return nil
+}
+
+func (x *KeyMapping) GetSeparator() string {
+	if x != nil {
+		return x.Separator
+	}
+	return ""
+}
+
+func (x *KeyMapping) GetSkip() int32 {
+	if x != nil {
+		return x.Skip
+	}
+	return 0
+}
+
+func (x *KeyMapping) GetNotes() string {
+	if x != nil {
+		return x.Notes
+	}
+	return ""
+}
+
+func (x *KeyMapping) GetChangeTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ChangeTime
+	}
+	return nil
+}
+
+func (x *KeyMapping) GetChangedBy() string {
+	if x != nil {
+		return x.ChangedBy
+	}
+	return ""
+}
+
+// KeyMappingColumn is the place of one field.
+type KeyMappingColumn struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The field: pid, pps, current_password, new_password or used.
+	Field string `protobuf:"bytes,1,opt,name=field,proto3" json:"field,omitempty"`
+	// The position from 1; 0: by name.
+	Position int32 `protobuf:"varint,2,opt,name=position,proto3" json:"position,omitempty"`
+	// The name in the header, compared without regard to case.
+	Column        string `protobuf:"bytes,3,opt,name=column,proto3" json:"column,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeyMappingColumn) Reset() {
+	*x = KeyMappingColumn{}
+	mi := &file_scs_v1_key_service_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeyMappingColumn) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeyMappingColumn) ProtoMessage() {}
+
+func (x *KeyMappingColumn) ProtoReflect() protoreflect.Message {
+	mi := &file_scs_v1_key_service_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeyMappingColumn.ProtoReflect.Descriptor instead.
+func (*KeyMappingColumn) Descriptor() ([]byte, []int) {
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *KeyMappingColumn) GetField() string {
+	if x != nil {
+		return x.Field
+	}
+	return ""
+}
+
+func (x *KeyMappingColumn) GetPosition() int32 {
+	if x != nil {
+		return x.Position
+	}
+	return 0
+}
+
+func (x *KeyMappingColumn) GetColumn() string {
+	if x != nil {
+		return x.Column
+	}
+	return ""
+}
+
+// SetKeyMappingRequest brings a mapping.
+type SetKeyMappingRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The mapping; change_time and changed_by are passed over.
+	Mapping       *KeyMapping `protobuf:"bytes,1,opt,name=mapping,proto3" json:"mapping,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetKeyMappingRequest) Reset() {
+	*x = SetKeyMappingRequest{}
+	mi := &file_scs_v1_key_service_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetKeyMappingRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetKeyMappingRequest) ProtoMessage() {}
+
+func (x *SetKeyMappingRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_scs_v1_key_service_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetKeyMappingRequest.ProtoReflect.Descriptor instead.
+func (*SetKeyMappingRequest) Descriptor() ([]byte, []int) {
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *SetKeyMappingRequest) GetMapping() *KeyMapping {
+	if x != nil {
+		return x.Mapping
+	}
+	return nil
+}
+
+// SetKeyMappingResponse brings the mapping as it is now.
+type SetKeyMappingResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The mapping.
+	Mapping       *KeyMapping `protobuf:"bytes,1,opt,name=mapping,proto3" json:"mapping,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetKeyMappingResponse) Reset() {
+	*x = SetKeyMappingResponse{}
+	mi := &file_scs_v1_key_service_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetKeyMappingResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetKeyMappingResponse) ProtoMessage() {}
+
+func (x *SetKeyMappingResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_scs_v1_key_service_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetKeyMappingResponse.ProtoReflect.Descriptor instead.
+func (*SetKeyMappingResponse) Descriptor() ([]byte, []int) {
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *SetKeyMappingResponse) GetMapping() *KeyMapping {
+	if x != nil {
+		return x.Mapping
+	}
+	return nil
+}
+
+// GetKeyMappingRequest names a mapping.
+type GetKeyMappingRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its name.
+	Name          string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetKeyMappingRequest) Reset() {
+	*x = GetKeyMappingRequest{}
+	mi := &file_scs_v1_key_service_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetKeyMappingRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetKeyMappingRequest) ProtoMessage() {}
+
+func (x *GetKeyMappingRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_scs_v1_key_service_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetKeyMappingRequest.ProtoReflect.Descriptor instead.
+func (*GetKeyMappingRequest) Descriptor() ([]byte, []int) {
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *GetKeyMappingRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+// GetKeyMappingResponse brings the mapping.
+type GetKeyMappingResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The mapping.
+	Mapping       *KeyMapping `protobuf:"bytes,1,opt,name=mapping,proto3" json:"mapping,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetKeyMappingResponse) Reset() {
+	*x = GetKeyMappingResponse{}
+	mi := &file_scs_v1_key_service_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetKeyMappingResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetKeyMappingResponse) ProtoMessage() {}
+
+func (x *GetKeyMappingResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_scs_v1_key_service_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetKeyMappingResponse.ProtoReflect.Descriptor instead.
+func (*GetKeyMappingResponse) Descriptor() ([]byte, []int) {
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *GetKeyMappingResponse) GetMapping() *KeyMapping {
+	if x != nil {
+		return x.Mapping
+	}
+	return nil
+}
+
+// ListKeyMappingsRequest asks for the mappings.
+type ListKeyMappingsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At most so many, 1 to 1000; 0 means 100.
+	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// From the previous page; empty for the first.
+	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListKeyMappingsRequest) Reset() {
+	*x = ListKeyMappingsRequest{}
+	mi := &file_scs_v1_key_service_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListKeyMappingsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListKeyMappingsRequest) ProtoMessage() {}
+
+func (x *ListKeyMappingsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_scs_v1_key_service_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListKeyMappingsRequest.ProtoReflect.Descriptor instead.
+func (*ListKeyMappingsRequest) Descriptor() ([]byte, []int) {
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *ListKeyMappingsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListKeyMappingsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// ListKeyMappingsResponse is a page of mappings.
+type ListKeyMappingsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The mappings.
+	Mappings []*KeyMapping `protobuf:"bytes,1,rep,name=mappings,proto3" json:"mappings,omitempty"`
+	// For the next page; empty when this was the last.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListKeyMappingsResponse) Reset() {
+	*x = ListKeyMappingsResponse{}
+	mi := &file_scs_v1_key_service_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListKeyMappingsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListKeyMappingsResponse) ProtoMessage() {}
+
+func (x *ListKeyMappingsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_scs_v1_key_service_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListKeyMappingsResponse.ProtoReflect.Descriptor instead.
+func (*ListKeyMappingsResponse) Descriptor() ([]byte, []int) {
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *ListKeyMappingsResponse) GetMappings() []*KeyMapping {
+	if x != nil {
+		return x.Mappings
+	}
+	return nil
+}
+
+func (x *ListKeyMappingsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// DeleteKeyMappingRequest names a mapping to remove.
+type DeleteKeyMappingRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its name.
+	Name          string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteKeyMappingRequest) Reset() {
+	*x = DeleteKeyMappingRequest{}
+	mi := &file_scs_v1_key_service_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteKeyMappingRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteKeyMappingRequest) ProtoMessage() {}
+
+func (x *DeleteKeyMappingRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_scs_v1_key_service_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteKeyMappingRequest.ProtoReflect.Descriptor instead.
+func (*DeleteKeyMappingRequest) Descriptor() ([]byte, []int) {
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *DeleteKeyMappingRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+// DeleteKeyMappingResponse confirms it.
+type DeleteKeyMappingResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteKeyMappingResponse) Reset() {
+	*x = DeleteKeyMappingResponse{}
+	mi := &file_scs_v1_key_service_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteKeyMappingResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteKeyMappingResponse) ProtoMessage() {}
+
+func (x *DeleteKeyMappingResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_scs_v1_key_service_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteKeyMappingResponse.ProtoReflect.Descriptor instead.
+func (*DeleteKeyMappingResponse) Descriptor() ([]byte, []int) {
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{45}
 }
 
 var File_scs_v1_key_service_proto protoreflect.FileDescriptor
@@ -2268,7 +3447,7 @@ const file_scs_v1_key_service_proto_rawDesc = "" +
 	"\rchange_reason\x18\n" +
 	" \x01(\tR\fchangeReason\x12\x1d\n" +
 	"\n" +
-	"changed_by\x18\v \x01(\tR\tchangedBy\"\xd7\x02\n" +
+	"changed_by\x18\v \x01(\tR\tchangedBy\"\xda\x04\n" +
 	"\x05Batch\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aprofile\x18\x02 \x01(\tR\aprofile\x12(\n" +
@@ -2281,7 +3460,24 @@ const file_scs_v1_key_service_proto_rawDesc = "" +
 	"\tkey_count\x18\a \x01(\x03R\bkeyCount\x12(\n" +
 	"\x06counts\x18\b \x03(\v2\x10.scs.v1.KeyCountR\x06counts\x12;\n" +
 	"\vretire_time\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"retireTime\"H\n" +
+	"retireTime\x12\x16\n" +
+	"\x06vendor\x18\n" +
+	" \x01(\tR\x06vendor\x12!\n" +
+	"\forder_number\x18\v \x01(\tR\vorderNumber\x12\x14\n" +
+	"\x05notes\x18\f \x01(\tR\x05notes\x12;\n" +
+	"\vexpire_time\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"expireTime\x12\x18\n" +
+	"\aexpired\x18\x0e \x01(\bR\aexpired\x120\n" +
+	"\x14has_current_password\x18\x0f \x01(\bR\x12hasCurrentPassword\x12'\n" +
+	"\x05files\x18\x10 \x03(\v2\x11.scs.v1.BatchFileR\x05files\"\xab\x01\n" +
+	"\tBatchFile\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
+	"\x06sha256\x18\x02 \x01(\fR\x06sha256\x12;\n" +
+	"\vimport_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"importTime\x12\x1f\n" +
+	"\vimported_by\x18\x04 \x01(\tR\n" +
+	"importedBy\x12\x14\n" +
+	"\x05added\x18\x05 \x01(\x03R\x05added\"H\n" +
 	"\bKeyCount\x12&\n" +
 	"\x05state\x18\x01 \x01(\x0e2\x10.scs.v1.KeyStateR\x05state\x12\x14\n" +
 	"\x05count\x18\x02 \x01(\x03R\x05count\"\xcd\x01\n" +
@@ -2305,11 +3501,12 @@ const file_scs_v1_key_service_proto_rawDesc = "" +
 	"\x0epassword_rules\x18\v \x01(\x0e2\x15.scs.v1.PasswordRulesR\rpasswordRules\"Q\n" +
 	"\x14GenerateKeysResponse\x12#\n" +
 	"\x05batch\x18\x01 \x01(\v2\r.scs.v1.BatchR\x05batch\x12\x14\n" +
-	"\x05added\x18\x02 \x01(\x03R\x05added\"u\n" +
+	"\x05added\x18\x02 \x01(\x03R\x05added\"\x9c\x01\n" +
 	"\x11ImportKeysRequest\x12.\n" +
 	"\x06header\x18\x01 \x01(\v2\x14.scs.v1.ImportHeaderH\x00R\x06header\x12(\n" +
-	"\x04rows\x18\x02 \x01(\v2\x12.scs.v1.ImportRowsH\x00R\x04rowsB\x06\n" +
-	"\x04part\"\xd0\x01\n" +
+	"\x04rows\x18\x02 \x01(\v2\x12.scs.v1.ImportRowsH\x00R\x04rows\x12%\n" +
+	"\x03end\x18\x03 \x01(\v2\x11.scs.v1.ImportEndH\x00R\x03endB\x06\n" +
+	"\x04part\"\xb5\x03\n" +
 	"\fImportHeader\x12\x14\n" +
 	"\x05batch\x18\x01 \x01(\tR\x05batch\x12\x18\n" +
 	"\aprofile\x18\x02 \x01(\tR\aprofile\x12(\n" +
@@ -2317,7 +3514,21 @@ const file_scs_v1_key_service_proto_rawDesc = "" +
 	"\x06source\x18\x04 \x01(\tR\x06source\x12\x17\n" +
 	"\adry_run\x18\x05 \x01(\bR\x06dryRun\x12\x19\n" +
 	"\bskip_bad\x18\x06 \x01(\bR\askipBad\x12\x1a\n" +
-	"\bexported\x18\a \x01(\bR\bexported\"3\n" +
+	"\bexported\x18\a \x01(\bR\bexported\x12\x16\n" +
+	"\x06vendor\x18\b \x01(\tR\x06vendor\x12!\n" +
+	"\forder_number\x18\t \x01(\tR\vorderNumber\x12\x14\n" +
+	"\x05notes\x18\n" +
+	" \x01(\tR\x05notes\x12;\n" +
+	"\vexpire_time\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"expireTime\x12.\n" +
+	"\x10current_password\x18\f \x01(\tB\x03\x80\x01\x01R\x0fcurrentPassword\x12%\n" +
+	"\x0elist_conflicts\x18\r \x01(\bR\rlistConflicts\"5\n" +
+	"\tImportEnd\x12(\n" +
+	"\x05files\x18\x01 \x03(\v2\x12.scs.v1.ImportFileR\x05files\"8\n" +
+	"\n" +
+	"ImportFile\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
+	"\x06sha256\x18\x02 \x01(\fR\x06sha256\"3\n" +
 	"\n" +
 	"ImportRows\x12%\n" +
 	"\x04rows\x18\x01 \x03(\v2\x11.scs.v1.ImportRowR\x04rows\"\xb6\x01\n" +
@@ -2327,7 +3538,7 @@ const file_scs_v1_key_service_proto_rawDesc = "" +
 	"\x03pps\x18\x03 \x01(\tB\x03\x80\x01\x01R\x03pps\x12.\n" +
 	"\x10current_password\x18\x04 \x01(\tB\x03\x80\x01\x01R\x0fcurrentPassword\x12&\n" +
 	"\fnew_password\x18\x05 \x01(\tB\x03\x80\x01\x01R\vnewPassword\x12\x12\n" +
-	"\x04used\x18\x06 \x01(\bR\x04used\"\xf4\x01\n" +
+	"\x04used\x18\x06 \x01(\bR\x04used\"\xa2\x03\n" +
 	"\x12ImportKeysResponse\x12\x12\n" +
 	"\x04rows\x18\x01 \x01(\x03R\x04rows\x12\x14\n" +
 	"\x05added\x18\x02 \x01(\x03R\x05added\x12\x14\n" +
@@ -2336,7 +3547,13 @@ const file_scs_v1_key_service_proto_rawDesc = "" +
 	"\x03bad\x18\x05 \x01(\x03R\x03bad\x12/\n" +
 	"\brejected\x18\x06 \x03(\v2\x13.scs.v1.RejectedRowR\brejected\x12\x16\n" +
 	"\x06stored\x18\a \x01(\bR\x06stored\x12%\n" +
-	"\x0ediffering_pids\x18\b \x03(\tR\rdifferingPids\"g\n" +
+	"\x0ediffering_pids\x18\b \x03(\tR\rdifferingPids\x12\x12\n" +
+	"\x04used\x18\t \x01(\x03R\x04used\x12#\n" +
+	"\rbad_checksums\x18\n" +
+	" \x01(\x03R\fbadChecksums\x12#\n" +
+	"\rbad_passwords\x18\v \x01(\x03R\fbadPasswords\x12)\n" +
+	"\x10conflicting_pids\x18\f \x03(\tR\x0fconflictingPids\x12#\n" +
+	"\x05batch\x18\r \x01(\v2\r.scs.v1.BatchR\x05batch\"g\n" +
 	"\vRejectedRow\x12\x14\n" +
 	"\x05place\x18\x01 \x01(\tR\x05place\x12\x10\n" +
 	"\x03pid\x18\x02 \x01(\tR\x03pid\x12\x16\n" +
@@ -2410,7 +3627,65 @@ const file_scs_v1_key_service_proto_rawDesc = "" +
 	"\texport_id\x18\x01 \x01(\tR\bexportId\x12\x18\n" +
 	"\awritten\x18\x02 \x01(\bR\awritten\"2\n" +
 	"\x14FinishExportResponse\x12\x1a\n" +
-	"\bexported\x18\x01 \x01(\x03R\bexported*`\n" +
+	"\bexported\x18\x01 \x01(\x03R\bexported\"\x9d\x03\n" +
+	"\x12UpdateBatchRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1d\n" +
+	"\aprofile\x18\x02 \x01(\tH\x00R\aprofile\x88\x01\x01\x12\x1b\n" +
+	"\x06vendor\x18\x03 \x01(\tH\x01R\x06vendor\x88\x01\x01\x12&\n" +
+	"\forder_number\x18\x04 \x01(\tH\x02R\vorderNumber\x88\x01\x01\x12\x19\n" +
+	"\x05notes\x18\x05 \x01(\tH\x03R\x05notes\x88\x01\x01\x12;\n" +
+	"\vexpire_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"expireTime\x12#\n" +
+	"\rnever_expires\x18\a \x01(\bR\fneverExpires\x123\n" +
+	"\x10current_password\x18\b \x01(\tB\x03\x80\x01\x01H\x04R\x0fcurrentPassword\x88\x01\x01\x12\x16\n" +
+	"\x06reason\x18\t \x01(\tR\x06reasonB\n" +
+	"\n" +
+	"\b_profileB\t\n" +
+	"\a_vendorB\x0f\n" +
+	"\r_order_numberB\b\n" +
+	"\x06_notesB\x13\n" +
+	"\x11_current_password\":\n" +
+	"\x13UpdateBatchResponse\x12#\n" +
+	"\x05batch\x18\x01 \x01(\v2\r.scs.v1.BatchR\x05batch\"@\n" +
+	"\x12RetireBatchRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"T\n" +
+	"\x13RetireBatchResponse\x12#\n" +
+	"\x05batch\x18\x01 \x01(\v2\r.scs.v1.BatchR\x05batch\x12\x18\n" +
+	"\aretired\x18\x02 \x01(\x03R\aretired\"\xf8\x01\n" +
+	"\n" +
+	"KeyMapping\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x122\n" +
+	"\acolumns\x18\x02 \x03(\v2\x18.scs.v1.KeyMappingColumnR\acolumns\x12\x1c\n" +
+	"\tseparator\x18\x03 \x01(\tR\tseparator\x12\x12\n" +
+	"\x04skip\x18\x04 \x01(\x05R\x04skip\x12\x14\n" +
+	"\x05notes\x18\x05 \x01(\tR\x05notes\x12;\n" +
+	"\vchange_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"changeTime\x12\x1d\n" +
+	"\n" +
+	"changed_by\x18\a \x01(\tR\tchangedBy\"\\\n" +
+	"\x10KeyMappingColumn\x12\x14\n" +
+	"\x05field\x18\x01 \x01(\tR\x05field\x12\x1a\n" +
+	"\bposition\x18\x02 \x01(\x05R\bposition\x12\x16\n" +
+	"\x06column\x18\x03 \x01(\tR\x06column\"D\n" +
+	"\x14SetKeyMappingRequest\x12,\n" +
+	"\amapping\x18\x01 \x01(\v2\x12.scs.v1.KeyMappingR\amapping\"E\n" +
+	"\x15SetKeyMappingResponse\x12,\n" +
+	"\amapping\x18\x01 \x01(\v2\x12.scs.v1.KeyMappingR\amapping\"*\n" +
+	"\x14GetKeyMappingRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"E\n" +
+	"\x15GetKeyMappingResponse\x12,\n" +
+	"\amapping\x18\x01 \x01(\v2\x12.scs.v1.KeyMappingR\amapping\"T\n" +
+	"\x16ListKeyMappingsRequest\x12\x1b\n" +
+	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tR\tpageToken\"q\n" +
+	"\x17ListKeyMappingsResponse\x12.\n" +
+	"\bmappings\x18\x01 \x03(\v2\x12.scs.v1.KeyMappingR\bmappings\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"-\n" +
+	"\x17DeleteKeyMappingRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"\x1a\n" +
+	"\x18DeleteKeyMappingResponse*`\n" +
 	"\rPasswordRules\x12\x1e\n" +
 	"\x1aPASSWORD_RULES_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14PASSWORD_RULES_INTEL\x10\x01\x12\x15\n" +
@@ -2420,7 +3695,7 @@ const file_scs_v1_key_service_proto_rawDesc = "" +
 	"\x15EXPORT_MEDIUM_USB_KEY\x10\x01\x12\x17\n" +
 	"\x13EXPORT_MEDIUM_SHEET\x10\x02\x12 \n" +
 	"\x1cEXPORT_MEDIUM_ENCRYPTED_FILE\x10\x03\x12\x1c\n" +
-	"\x18EXPORT_MEDIUM_PLAIN_FILE\x10\x042\xb6\x05\n" +
+	"\x18EXPORT_MEDIUM_PLAIN_FILE\x10\x042\x8d\t\n" +
 	"\n" +
 	"KeyService\x12I\n" +
 	"\fGenerateKeys\x12\x1b.scs.v1.GenerateKeysRequest\x1a\x1c.scs.v1.GenerateKeysResponse\x12E\n" +
@@ -2431,7 +3706,13 @@ const file_scs_v1_key_service_proto_rawDesc = "" +
 	"\tRevokeKey\x12\x18.scs.v1.RevokeKeyRequest\x1a\x19.scs.v1.RevokeKeyResponse\x12@\n" +
 	"\tRevealKey\x12\x18.scs.v1.RevealKeyRequest\x1a\x19.scs.v1.RevealKeyResponse\x12=\n" +
 	"\bGetBatch\x12\x17.scs.v1.GetBatchRequest\x1a\x18.scs.v1.GetBatchResponse\x12F\n" +
-	"\vListBatches\x12\x1a.scs.v1.ListBatchesRequest\x1a\x1b.scs.v1.ListBatchesResponse\x12H\n" +
+	"\vListBatches\x12\x1a.scs.v1.ListBatchesRequest\x1a\x1b.scs.v1.ListBatchesResponse\x12F\n" +
+	"\vUpdateBatch\x12\x1a.scs.v1.UpdateBatchRequest\x1a\x1b.scs.v1.UpdateBatchResponse\x12F\n" +
+	"\vRetireBatch\x12\x1a.scs.v1.RetireBatchRequest\x1a\x1b.scs.v1.RetireBatchResponse\x12L\n" +
+	"\rSetKeyMapping\x12\x1c.scs.v1.SetKeyMappingRequest\x1a\x1d.scs.v1.SetKeyMappingResponse\x12L\n" +
+	"\rGetKeyMapping\x12\x1c.scs.v1.GetKeyMappingRequest\x1a\x1d.scs.v1.GetKeyMappingResponse\x12R\n" +
+	"\x0fListKeyMappings\x12\x1e.scs.v1.ListKeyMappingsRequest\x1a\x1f.scs.v1.ListKeyMappingsResponse\x12U\n" +
+	"\x10DeleteKeyMapping\x12\x1f.scs.v1.DeleteKeyMappingRequest\x1a .scs.v1.DeleteKeyMappingResponse\x12H\n" +
 	"\vExportBatch\x12\x1a.scs.v1.ExportBatchRequest\x1a\x1b.scs.v1.ExportBatchResponse0\x01\x12I\n" +
 	"\fFinishExport\x12\x1b.scs.v1.FinishExportRequest\x1a\x1c.scs.v1.FinishExportResponseB-Z+github.com/amtscs/amtscs/proto/scs/v1;scsv1b\x06proto3"
 
@@ -2448,103 +3729,148 @@ func file_scs_v1_key_service_proto_rawDescGZIP() []byte {
 }
 
 var file_scs_v1_key_service_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_scs_v1_key_service_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
+var file_scs_v1_key_service_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
 var file_scs_v1_key_service_proto_goTypes = []any{
-	(PasswordRules)(0),            // 0: scs.v1.PasswordRules
-	(ExportMedium)(0),             // 1: scs.v1.ExportMedium
-	(*Key)(nil),                   // 2: scs.v1.Key
-	(*Batch)(nil),                 // 3: scs.v1.Batch
-	(*KeyCount)(nil),              // 4: scs.v1.KeyCount
-	(*KeyChange)(nil),             // 5: scs.v1.KeyChange
-	(*GenerateKeysRequest)(nil),   // 6: scs.v1.GenerateKeysRequest
-	(*GenerateKeysResponse)(nil),  // 7: scs.v1.GenerateKeysResponse
-	(*ImportKeysRequest)(nil),     // 8: scs.v1.ImportKeysRequest
-	(*ImportHeader)(nil),          // 9: scs.v1.ImportHeader
-	(*ImportRows)(nil),            // 10: scs.v1.ImportRows
-	(*ImportRow)(nil),             // 11: scs.v1.ImportRow
-	(*ImportKeysResponse)(nil),    // 12: scs.v1.ImportKeysResponse
-	(*RejectedRow)(nil),           // 13: scs.v1.RejectedRow
-	(*GetKeyRequest)(nil),         // 14: scs.v1.GetKeyRequest
-	(*GetKeyResponse)(nil),        // 15: scs.v1.GetKeyResponse
-	(*ListKeysRequest)(nil),       // 16: scs.v1.ListKeysRequest
-	(*ListKeysResponse)(nil),      // 17: scs.v1.ListKeysResponse
-	(*RevokeKeyRequest)(nil),      // 18: scs.v1.RevokeKeyRequest
-	(*RevokeKeyResponse)(nil),     // 19: scs.v1.RevokeKeyResponse
-	(*RevealKeyRequest)(nil),      // 20: scs.v1.RevealKeyRequest
-	(*RevealKeyResponse)(nil),     // 21: scs.v1.RevealKeyResponse
-	(*GetBatchRequest)(nil),       // 22: scs.v1.GetBatchRequest
-	(*GetBatchResponse)(nil),      // 23: scs.v1.GetBatchResponse
-	(*ListBatchesRequest)(nil),    // 24: scs.v1.ListBatchesRequest
-	(*ListBatchesResponse)(nil),   // 25: scs.v1.ListBatchesResponse
-	(*ExportBatchRequest)(nil),    // 26: scs.v1.ExportBatchRequest
-	(*ExportBatchResponse)(nil),   // 27: scs.v1.ExportBatchResponse
-	(*ExportedKey)(nil),           // 28: scs.v1.ExportedKey
-	(*FinishExportRequest)(nil),   // 29: scs.v1.FinishExportRequest
-	(*FinishExportResponse)(nil),  // 30: scs.v1.FinishExportResponse
-	(KeyState)(0),                 // 31: scs.v1.KeyState
-	(SetupModel)(0),               // 32: scs.v1.SetupModel
-	(*timestamppb.Timestamp)(nil), // 33: google.protobuf.Timestamp
+	(PasswordRules)(0),               // 0: scs.v1.PasswordRules
+	(ExportMedium)(0),                // 1: scs.v1.ExportMedium
+	(*Key)(nil),                      // 2: scs.v1.Key
+	(*Batch)(nil),                    // 3: scs.v1.Batch
+	(*BatchFile)(nil),                // 4: scs.v1.BatchFile
+	(*KeyCount)(nil),                 // 5: scs.v1.KeyCount
+	(*KeyChange)(nil),                // 6: scs.v1.KeyChange
+	(*GenerateKeysRequest)(nil),      // 7: scs.v1.GenerateKeysRequest
+	(*GenerateKeysResponse)(nil),     // 8: scs.v1.GenerateKeysResponse
+	(*ImportKeysRequest)(nil),        // 9: scs.v1.ImportKeysRequest
+	(*ImportHeader)(nil),             // 10: scs.v1.ImportHeader
+	(*ImportEnd)(nil),                // 11: scs.v1.ImportEnd
+	(*ImportFile)(nil),               // 12: scs.v1.ImportFile
+	(*ImportRows)(nil),               // 13: scs.v1.ImportRows
+	(*ImportRow)(nil),                // 14: scs.v1.ImportRow
+	(*ImportKeysResponse)(nil),       // 15: scs.v1.ImportKeysResponse
+	(*RejectedRow)(nil),              // 16: scs.v1.RejectedRow
+	(*GetKeyRequest)(nil),            // 17: scs.v1.GetKeyRequest
+	(*GetKeyResponse)(nil),           // 18: scs.v1.GetKeyResponse
+	(*ListKeysRequest)(nil),          // 19: scs.v1.ListKeysRequest
+	(*ListKeysResponse)(nil),         // 20: scs.v1.ListKeysResponse
+	(*RevokeKeyRequest)(nil),         // 21: scs.v1.RevokeKeyRequest
+	(*RevokeKeyResponse)(nil),        // 22: scs.v1.RevokeKeyResponse
+	(*RevealKeyRequest)(nil),         // 23: scs.v1.RevealKeyRequest
+	(*RevealKeyResponse)(nil),        // 24: scs.v1.RevealKeyResponse
+	(*GetBatchRequest)(nil),          // 25: scs.v1.GetBatchRequest
+	(*GetBatchResponse)(nil),         // 26: scs.v1.GetBatchResponse
+	(*ListBatchesRequest)(nil),       // 27: scs.v1.ListBatchesRequest
+	(*ListBatchesResponse)(nil),      // 28: scs.v1.ListBatchesResponse
+	(*ExportBatchRequest)(nil),       // 29: scs.v1.ExportBatchRequest
+	(*ExportBatchResponse)(nil),      // 30: scs.v1.ExportBatchResponse
+	(*ExportedKey)(nil),              // 31: scs.v1.ExportedKey
+	(*FinishExportRequest)(nil),      // 32: scs.v1.FinishExportRequest
+	(*FinishExportResponse)(nil),     // 33: scs.v1.FinishExportResponse
+	(*UpdateBatchRequest)(nil),       // 34: scs.v1.UpdateBatchRequest
+	(*UpdateBatchResponse)(nil),      // 35: scs.v1.UpdateBatchResponse
+	(*RetireBatchRequest)(nil),       // 36: scs.v1.RetireBatchRequest
+	(*RetireBatchResponse)(nil),      // 37: scs.v1.RetireBatchResponse
+	(*KeyMapping)(nil),               // 38: scs.v1.KeyMapping
+	(*KeyMappingColumn)(nil),         // 39: scs.v1.KeyMappingColumn
+	(*SetKeyMappingRequest)(nil),     // 40: scs.v1.SetKeyMappingRequest
+	(*SetKeyMappingResponse)(nil),    // 41: scs.v1.SetKeyMappingResponse
+	(*GetKeyMappingRequest)(nil),     // 42: scs.v1.GetKeyMappingRequest
+	(*GetKeyMappingResponse)(nil),    // 43: scs.v1.GetKeyMappingResponse
+	(*ListKeyMappingsRequest)(nil),   // 44: scs.v1.ListKeyMappingsRequest
+	(*ListKeyMappingsResponse)(nil),  // 45: scs.v1.ListKeyMappingsResponse
+	(*DeleteKeyMappingRequest)(nil),  // 46: scs.v1.DeleteKeyMappingRequest
+	(*DeleteKeyMappingResponse)(nil), // 47: scs.v1.DeleteKeyMappingResponse
+	(KeyState)(0),                    // 48: scs.v1.KeyState
+	(SetupModel)(0),                  // 49: scs.v1.SetupModel
+	(*timestamppb.Timestamp)(nil),    // 50: google.protobuf.Timestamp
 }
 var file_scs_v1_key_service_proto_depIdxs = []int32{
-	31, // 0: scs.v1.Key.state:type_name -> scs.v1.KeyState
-	32, // 1: scs.v1.Key.model:type_name -> scs.v1.SetupModel
-	33, // 2: scs.v1.Key.create_time:type_name -> google.protobuf.Timestamp
-	33, // 3: scs.v1.Key.change_time:type_name -> google.protobuf.Timestamp
-	32, // 4: scs.v1.Batch.model:type_name -> scs.v1.SetupModel
-	33, // 5: scs.v1.Batch.create_time:type_name -> google.protobuf.Timestamp
-	4,  // 6: scs.v1.Batch.counts:type_name -> scs.v1.KeyCount
-	33, // 7: scs.v1.Batch.retire_time:type_name -> google.protobuf.Timestamp
-	31, // 8: scs.v1.KeyCount.state:type_name -> scs.v1.KeyState
-	33, // 9: scs.v1.KeyChange.time:type_name -> google.protobuf.Timestamp
-	31, // 10: scs.v1.KeyChange.from:type_name -> scs.v1.KeyState
-	31, // 11: scs.v1.KeyChange.to:type_name -> scs.v1.KeyState
-	32, // 12: scs.v1.GenerateKeysRequest.model:type_name -> scs.v1.SetupModel
-	0,  // 13: scs.v1.GenerateKeysRequest.password_rules:type_name -> scs.v1.PasswordRules
-	3,  // 14: scs.v1.GenerateKeysResponse.batch:type_name -> scs.v1.Batch
-	9,  // 15: scs.v1.ImportKeysRequest.header:type_name -> scs.v1.ImportHeader
-	10, // 16: scs.v1.ImportKeysRequest.rows:type_name -> scs.v1.ImportRows
-	32, // 17: scs.v1.ImportHeader.model:type_name -> scs.v1.SetupModel
-	11, // 18: scs.v1.ImportRows.rows:type_name -> scs.v1.ImportRow
-	13, // 19: scs.v1.ImportKeysResponse.rejected:type_name -> scs.v1.RejectedRow
-	2,  // 20: scs.v1.GetKeyResponse.key:type_name -> scs.v1.Key
-	5,  // 21: scs.v1.GetKeyResponse.history:type_name -> scs.v1.KeyChange
-	31, // 22: scs.v1.ListKeysRequest.state:type_name -> scs.v1.KeyState
-	33, // 23: scs.v1.ListKeysRequest.created_after:type_name -> google.protobuf.Timestamp
-	33, // 24: scs.v1.ListKeysRequest.created_before:type_name -> google.protobuf.Timestamp
-	33, // 25: scs.v1.ListKeysRequest.changed_after:type_name -> google.protobuf.Timestamp
-	33, // 26: scs.v1.ListKeysRequest.changed_before:type_name -> google.protobuf.Timestamp
-	2,  // 27: scs.v1.ListKeysResponse.keys:type_name -> scs.v1.Key
-	2,  // 28: scs.v1.RevokeKeyResponse.key:type_name -> scs.v1.Key
-	2,  // 29: scs.v1.RevealKeyResponse.key:type_name -> scs.v1.Key
-	3,  // 30: scs.v1.GetBatchResponse.batch:type_name -> scs.v1.Batch
-	3,  // 31: scs.v1.ListBatchesResponse.batches:type_name -> scs.v1.Batch
-	1,  // 32: scs.v1.ExportBatchRequest.medium:type_name -> scs.v1.ExportMedium
-	28, // 33: scs.v1.ExportBatchResponse.keys:type_name -> scs.v1.ExportedKey
-	6,  // 34: scs.v1.KeyService.GenerateKeys:input_type -> scs.v1.GenerateKeysRequest
-	8,  // 35: scs.v1.KeyService.ImportKeys:input_type -> scs.v1.ImportKeysRequest
-	14, // 36: scs.v1.KeyService.GetKey:input_type -> scs.v1.GetKeyRequest
-	16, // 37: scs.v1.KeyService.ListKeys:input_type -> scs.v1.ListKeysRequest
-	18, // 38: scs.v1.KeyService.RevokeKey:input_type -> scs.v1.RevokeKeyRequest
-	20, // 39: scs.v1.KeyService.RevealKey:input_type -> scs.v1.RevealKeyRequest
-	22, // 40: scs.v1.KeyService.GetBatch:input_type -> scs.v1.GetBatchRequest
-	24, // 41: scs.v1.KeyService.ListBatches:input_type -> scs.v1.ListBatchesRequest
-	26, // 42: scs.v1.KeyService.ExportBatch:input_type -> scs.v1.ExportBatchRequest
-	29, // 43: scs.v1.KeyService.FinishExport:input_type -> scs.v1.FinishExportRequest
-	7,  // 44: scs.v1.KeyService.GenerateKeys:output_type -> scs.v1.GenerateKeysResponse
-	12, // 45: scs.v1.KeyService.ImportKeys:output_type -> scs.v1.ImportKeysResponse
-	15, // 46: scs.v1.KeyService.GetKey:output_type -> scs.v1.GetKeyResponse
-	17, // 47: scs.v1.KeyService.ListKeys:output_type -> scs.v1.ListKeysResponse
-	19, // 48: scs.v1.KeyService.RevokeKey:output_type -> scs.v1.RevokeKeyResponse
-	21, // 49: scs.v1.KeyService.RevealKey:output_type -> scs.v1.RevealKeyResponse
-	23, // 50: scs.v1.KeyService.GetBatch:output_type -> scs.v1.GetBatchResponse
-	25, // 51: scs.v1.KeyService.ListBatches:output_type -> scs.v1.ListBatchesResponse
-	27, // 52: scs.v1.KeyService.ExportBatch:output_type -> scs.v1.ExportBatchResponse
-	30, // 53: scs.v1.KeyService.FinishExport:output_type -> scs.v1.FinishExportResponse
-	44, // [44:54] is the sub-list for method output_type
-	34, // [34:44] is the sub-list for method input_type
-	34, // [34:34] is the sub-list for extension type_name
-	34, // [34:34] is the sub-list for extension extendee
-	0,  // [0:34] is the sub-list for field type_name
+	48, // 0: scs.v1.Key.state:type_name -> scs.v1.KeyState
+	49, // 1: scs.v1.Key.model:type_name -> scs.v1.SetupModel
+	50, // 2: scs.v1.Key.create_time:type_name -> google.protobuf.Timestamp
+	50, // 3: scs.v1.Key.change_time:type_name -> google.protobuf.Timestamp
+	49, // 4: scs.v1.Batch.model:type_name -> scs.v1.SetupModel
+	50, // 5: scs.v1.Batch.create_time:type_name -> google.protobuf.Timestamp
+	5,  // 6: scs.v1.Batch.counts:type_name -> scs.v1.KeyCount
+	50, // 7: scs.v1.Batch.retire_time:type_name -> google.protobuf.Timestamp
+	50, // 8: scs.v1.Batch.expire_time:type_name -> google.protobuf.Timestamp
+	4,  // 9: scs.v1.Batch.files:type_name -> scs.v1.BatchFile
+	50, // 10: scs.v1.BatchFile.import_time:type_name -> google.protobuf.Timestamp
+	48, // 11: scs.v1.KeyCount.state:type_name -> scs.v1.KeyState
+	50, // 12: scs.v1.KeyChange.time:type_name -> google.protobuf.Timestamp
+	48, // 13: scs.v1.KeyChange.from:type_name -> scs.v1.KeyState
+	48, // 14: scs.v1.KeyChange.to:type_name -> scs.v1.KeyState
+	49, // 15: scs.v1.GenerateKeysRequest.model:type_name -> scs.v1.SetupModel
+	0,  // 16: scs.v1.GenerateKeysRequest.password_rules:type_name -> scs.v1.PasswordRules
+	3,  // 17: scs.v1.GenerateKeysResponse.batch:type_name -> scs.v1.Batch
+	10, // 18: scs.v1.ImportKeysRequest.header:type_name -> scs.v1.ImportHeader
+	13, // 19: scs.v1.ImportKeysRequest.rows:type_name -> scs.v1.ImportRows
+	11, // 20: scs.v1.ImportKeysRequest.end:type_name -> scs.v1.ImportEnd
+	49, // 21: scs.v1.ImportHeader.model:type_name -> scs.v1.SetupModel
+	50, // 22: scs.v1.ImportHeader.expire_time:type_name -> google.protobuf.Timestamp
+	12, // 23: scs.v1.ImportEnd.files:type_name -> scs.v1.ImportFile
+	14, // 24: scs.v1.ImportRows.rows:type_name -> scs.v1.ImportRow
+	16, // 25: scs.v1.ImportKeysResponse.rejected:type_name -> scs.v1.RejectedRow
+	3,  // 26: scs.v1.ImportKeysResponse.batch:type_name -> scs.v1.Batch
+	2,  // 27: scs.v1.GetKeyResponse.key:type_name -> scs.v1.Key
+	6,  // 28: scs.v1.GetKeyResponse.history:type_name -> scs.v1.KeyChange
+	48, // 29: scs.v1.ListKeysRequest.state:type_name -> scs.v1.KeyState
+	50, // 30: scs.v1.ListKeysRequest.created_after:type_name -> google.protobuf.Timestamp
+	50, // 31: scs.v1.ListKeysRequest.created_before:type_name -> google.protobuf.Timestamp
+	50, // 32: scs.v1.ListKeysRequest.changed_after:type_name -> google.protobuf.Timestamp
+	50, // 33: scs.v1.ListKeysRequest.changed_before:type_name -> google.protobuf.Timestamp
+	2,  // 34: scs.v1.ListKeysResponse.keys:type_name -> scs.v1.Key
+	2,  // 35: scs.v1.RevokeKeyResponse.key:type_name -> scs.v1.Key
+	2,  // 36: scs.v1.RevealKeyResponse.key:type_name -> scs.v1.Key
+	3,  // 37: scs.v1.GetBatchResponse.batch:type_name -> scs.v1.Batch
+	3,  // 38: scs.v1.ListBatchesResponse.batches:type_name -> scs.v1.Batch
+	1,  // 39: scs.v1.ExportBatchRequest.medium:type_name -> scs.v1.ExportMedium
+	31, // 40: scs.v1.ExportBatchResponse.keys:type_name -> scs.v1.ExportedKey
+	50, // 41: scs.v1.UpdateBatchRequest.expire_time:type_name -> google.protobuf.Timestamp
+	3,  // 42: scs.v1.UpdateBatchResponse.batch:type_name -> scs.v1.Batch
+	3,  // 43: scs.v1.RetireBatchResponse.batch:type_name -> scs.v1.Batch
+	39, // 44: scs.v1.KeyMapping.columns:type_name -> scs.v1.KeyMappingColumn
+	50, // 45: scs.v1.KeyMapping.change_time:type_name -> google.protobuf.Timestamp
+	38, // 46: scs.v1.SetKeyMappingRequest.mapping:type_name -> scs.v1.KeyMapping
+	38, // 47: scs.v1.SetKeyMappingResponse.mapping:type_name -> scs.v1.KeyMapping
+	38, // 48: scs.v1.GetKeyMappingResponse.mapping:type_name -> scs.v1.KeyMapping
+	38, // 49: scs.v1.ListKeyMappingsResponse.mappings:type_name -> scs.v1.KeyMapping
+	7,  // 50: scs.v1.KeyService.GenerateKeys:input_type -> scs.v1.GenerateKeysRequest
+	9,  // 51: scs.v1.KeyService.ImportKeys:input_type -> scs.v1.ImportKeysRequest
+	17, // 52: scs.v1.KeyService.GetKey:input_type -> scs.v1.GetKeyRequest
+	19, // 53: scs.v1.KeyService.ListKeys:input_type -> scs.v1.ListKeysRequest
+	21, // 54: scs.v1.KeyService.RevokeKey:input_type -> scs.v1.RevokeKeyRequest
+	23, // 55: scs.v1.KeyService.RevealKey:input_type -> scs.v1.RevealKeyRequest
+	25, // 56: scs.v1.KeyService.GetBatch:input_type -> scs.v1.GetBatchRequest
+	27, // 57: scs.v1.KeyService.ListBatches:input_type -> scs.v1.ListBatchesRequest
+	34, // 58: scs.v1.KeyService.UpdateBatch:input_type -> scs.v1.UpdateBatchRequest
+	36, // 59: scs.v1.KeyService.RetireBatch:input_type -> scs.v1.RetireBatchRequest
+	40, // 60: scs.v1.KeyService.SetKeyMapping:input_type -> scs.v1.SetKeyMappingRequest
+	42, // 61: scs.v1.KeyService.GetKeyMapping:input_type -> scs.v1.GetKeyMappingRequest
+	44, // 62: scs.v1.KeyService.ListKeyMappings:input_type -> scs.v1.ListKeyMappingsRequest
+	46, // 63: scs.v1.KeyService.DeleteKeyMapping:input_type -> scs.v1.DeleteKeyMappingRequest
+	29, // 64: scs.v1.KeyService.ExportBatch:input_type -> scs.v1.ExportBatchRequest
+	32, // 65: scs.v1.KeyService.FinishExport:input_type -> scs.v1.FinishExportRequest
+	8,  // 66: scs.v1.KeyService.GenerateKeys:output_type -> scs.v1.GenerateKeysResponse
+	15, // 67: scs.v1.KeyService.ImportKeys:output_type -> scs.v1.ImportKeysResponse
+	18, // 68: scs.v1.KeyService.GetKey:output_type -> scs.v1.GetKeyResponse
+	20, // 69: scs.v1.KeyService.ListKeys:output_type -> scs.v1.ListKeysResponse
+	22, // 70: scs.v1.KeyService.RevokeKey:output_type -> scs.v1.RevokeKeyResponse
+	24, // 71: scs.v1.KeyService.RevealKey:output_type -> scs.v1.RevealKeyResponse
+	26, // 72: scs.v1.KeyService.GetBatch:output_type -> scs.v1.GetBatchResponse
+	28, // 73: scs.v1.KeyService.ListBatches:output_type -> scs.v1.ListBatchesResponse
+	35, // 74: scs.v1.KeyService.UpdateBatch:output_type -> scs.v1.UpdateBatchResponse
+	37, // 75: scs.v1.KeyService.RetireBatch:output_type -> scs.v1.RetireBatchResponse
+	41, // 76: scs.v1.KeyService.SetKeyMapping:output_type -> scs.v1.SetKeyMappingResponse
+	43, // 77: scs.v1.KeyService.GetKeyMapping:output_type -> scs.v1.GetKeyMappingResponse
+	45, // 78: scs.v1.KeyService.ListKeyMappings:output_type -> scs.v1.ListKeyMappingsResponse
+	47, // 79: scs.v1.KeyService.DeleteKeyMapping:output_type -> scs.v1.DeleteKeyMappingResponse
+	30, // 80: scs.v1.KeyService.ExportBatch:output_type -> scs.v1.ExportBatchResponse
+	33, // 81: scs.v1.KeyService.FinishExport:output_type -> scs.v1.FinishExportResponse
+	66, // [66:82] is the sub-list for method output_type
+	50, // [50:66] is the sub-list for method input_type
+	50, // [50:50] is the sub-list for extension type_name
+	50, // [50:50] is the sub-list for extension extendee
+	0,  // [0:50] is the sub-list for field type_name
 }
 
 func init() { file_scs_v1_key_service_proto_init() }
@@ -2553,18 +3879,20 @@ func file_scs_v1_key_service_proto_init() {
 		return
 	}
 	file_scs_v1_common_proto_init()
-	file_scs_v1_key_service_proto_msgTypes[6].OneofWrappers = []any{
+	file_scs_v1_key_service_proto_msgTypes[7].OneofWrappers = []any{
 		(*ImportKeysRequest_Header)(nil),
 		(*ImportKeysRequest_Rows)(nil),
+		(*ImportKeysRequest_End)(nil),
 	}
-	file_scs_v1_key_service_proto_msgTypes[14].OneofWrappers = []any{}
+	file_scs_v1_key_service_proto_msgTypes[17].OneofWrappers = []any{}
+	file_scs_v1_key_service_proto_msgTypes[32].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_scs_v1_key_service_proto_rawDesc), len(file_scs_v1_key_service_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   29,
+			NumMessages:   46,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

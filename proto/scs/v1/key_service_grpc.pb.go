@@ -19,16 +19,22 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	KeyService_GenerateKeys_FullMethodName = "/scs.v1.KeyService/GenerateKeys"
-	KeyService_ImportKeys_FullMethodName   = "/scs.v1.KeyService/ImportKeys"
-	KeyService_GetKey_FullMethodName       = "/scs.v1.KeyService/GetKey"
-	KeyService_ListKeys_FullMethodName     = "/scs.v1.KeyService/ListKeys"
-	KeyService_RevokeKey_FullMethodName    = "/scs.v1.KeyService/RevokeKey"
-	KeyService_RevealKey_FullMethodName    = "/scs.v1.KeyService/RevealKey"
-	KeyService_GetBatch_FullMethodName     = "/scs.v1.KeyService/GetBatch"
-	KeyService_ListBatches_FullMethodName  = "/scs.v1.KeyService/ListBatches"
-	KeyService_ExportBatch_FullMethodName  = "/scs.v1.KeyService/ExportBatch"
-	KeyService_FinishExport_FullMethodName = "/scs.v1.KeyService/FinishExport"
+	KeyService_GenerateKeys_FullMethodName     = "/scs.v1.KeyService/GenerateKeys"
+	KeyService_ImportKeys_FullMethodName       = "/scs.v1.KeyService/ImportKeys"
+	KeyService_GetKey_FullMethodName           = "/scs.v1.KeyService/GetKey"
+	KeyService_ListKeys_FullMethodName         = "/scs.v1.KeyService/ListKeys"
+	KeyService_RevokeKey_FullMethodName        = "/scs.v1.KeyService/RevokeKey"
+	KeyService_RevealKey_FullMethodName        = "/scs.v1.KeyService/RevealKey"
+	KeyService_GetBatch_FullMethodName         = "/scs.v1.KeyService/GetBatch"
+	KeyService_ListBatches_FullMethodName      = "/scs.v1.KeyService/ListBatches"
+	KeyService_UpdateBatch_FullMethodName      = "/scs.v1.KeyService/UpdateBatch"
+	KeyService_RetireBatch_FullMethodName      = "/scs.v1.KeyService/RetireBatch"
+	KeyService_SetKeyMapping_FullMethodName    = "/scs.v1.KeyService/SetKeyMapping"
+	KeyService_GetKeyMapping_FullMethodName    = "/scs.v1.KeyService/GetKeyMapping"
+	KeyService_ListKeyMappings_FullMethodName  = "/scs.v1.KeyService/ListKeyMappings"
+	KeyService_DeleteKeyMapping_FullMethodName = "/scs.v1.KeyService/DeleteKeyMapping"
+	KeyService_ExportBatch_FullMethodName      = "/scs.v1.KeyService/ExportBatch"
+	KeyService_FinishExport_FullMethodName     = "/scs.v1.KeyService/FinishExport"
 )
 
 // KeyServiceClient is the client API for KeyService service.
@@ -57,6 +63,20 @@ type KeyServiceClient interface {
 	GetBatch(ctx context.Context, in *GetBatchRequest, opts ...grpc.CallOption) (*GetBatchResponse, error)
 	// ListBatches lists batches in the order of their names.
 	ListBatches(ctx context.Context, in *ListBatchesRequest, opts ...grpc.CallOption) (*ListBatchesResponse, error)
+	// UpdateBatch changes what is known of a batch. Fields that are not set stay.
+	UpdateBatch(ctx context.Context, in *UpdateBatchRequest, opts ...grpc.CallOption) (*UpdateBatchResponse, error)
+	// RetireBatch withdraws the pairs of a batch that were never used; pairs in use
+	// stay. Nothing can be added to it any more. It is idempotent.
+	RetireBatch(ctx context.Context, in *RetireBatchRequest, opts ...grpc.CallOption) (*RetireBatchResponse, error)
+	// SetKeyMapping stores the layout of a supplier's lists, in place of an earlier
+	// one of the name.
+	SetKeyMapping(ctx context.Context, in *SetKeyMappingRequest, opts ...grpc.CallOption) (*SetKeyMappingResponse, error)
+	// GetKeyMapping returns one mapping.
+	GetKeyMapping(ctx context.Context, in *GetKeyMappingRequest, opts ...grpc.CallOption) (*GetKeyMappingResponse, error)
+	// ListKeyMappings lists mappings in the order of their names.
+	ListKeyMappings(ctx context.Context, in *ListKeyMappingsRequest, opts ...grpc.CallOption) (*ListKeyMappingsResponse, error)
+	// DeleteKeyMapping removes a mapping.
+	DeleteKeyMapping(ctx context.Context, in *DeleteKeyMappingRequest, opts ...grpc.CallOption) (*DeleteKeyMappingResponse, error)
 	// ExportBatch begins an export: it stores the intention and streams the
 	// secrets of the batch's available pairs. Without again, pairs that were
 	// exported before are left out, and none left is an error. The pairs count as
@@ -157,6 +177,66 @@ func (c *keyServiceClient) ListBatches(ctx context.Context, in *ListBatchesReque
 	return out, nil
 }
 
+func (c *keyServiceClient) UpdateBatch(ctx context.Context, in *UpdateBatchRequest, opts ...grpc.CallOption) (*UpdateBatchResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(UpdateBatchResponse)
+	err := c.cc.Invoke(ctx, KeyService_UpdateBatch_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *keyServiceClient) RetireBatch(ctx context.Context, in *RetireBatchRequest, opts ...grpc.CallOption) (*RetireBatchResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RetireBatchResponse)
+	err := c.cc.Invoke(ctx, KeyService_RetireBatch_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *keyServiceClient) SetKeyMapping(ctx context.Context, in *SetKeyMappingRequest, opts ...grpc.CallOption) (*SetKeyMappingResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SetKeyMappingResponse)
+	err := c.cc.Invoke(ctx, KeyService_SetKeyMapping_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *keyServiceClient) GetKeyMapping(ctx context.Context, in *GetKeyMappingRequest, opts ...grpc.CallOption) (*GetKeyMappingResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetKeyMappingResponse)
+	err := c.cc.Invoke(ctx, KeyService_GetKeyMapping_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *keyServiceClient) ListKeyMappings(ctx context.Context, in *ListKeyMappingsRequest, opts ...grpc.CallOption) (*ListKeyMappingsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListKeyMappingsResponse)
+	err := c.cc.Invoke(ctx, KeyService_ListKeyMappings_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *keyServiceClient) DeleteKeyMapping(ctx context.Context, in *DeleteKeyMappingRequest, opts ...grpc.CallOption) (*DeleteKeyMappingResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DeleteKeyMappingResponse)
+	err := c.cc.Invoke(ctx, KeyService_DeleteKeyMapping_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *keyServiceClient) ExportBatch(ctx context.Context, in *ExportBatchRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportBatchResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	stream, err := c.cc.NewStream(ctx, &KeyService_ServiceDesc.Streams[1], KeyService_ExportBatch_FullMethodName, cOpts...)
@@ -212,6 +292,20 @@ type KeyServiceServer interface {
 	GetBatch(context.Context, *GetBatchRequest) (*GetBatchResponse, error)
 	// ListBatches lists batches in the order of their names.
 	ListBatches(context.Context, *ListBatchesRequest) (*ListBatchesResponse, error)
+	// UpdateBatch changes what is known of a batch. Fields that are not set stay.
+	UpdateBatch(context.Context, *UpdateBatchRequest) (*UpdateBatchResponse, error)
+	// RetireBatch withdraws the pairs of a batch that were never used; pairs in use
+	// stay. Nothing can be added to it any more. It is idempotent.
+	RetireBatch(context.Context, *RetireBatchRequest) (*RetireBatchResponse, error)
+	// SetKeyMapping stores the layout of a supplier's lists, in place of an earlier
+	// one of the name.
+	SetKeyMapping(context.Context, *SetKeyMappingRequest) (*SetKeyMappingResponse, error)
+	// GetKeyMapping returns one mapping.
+	GetKeyMapping(context.Context, *GetKeyMappingRequest) (*GetKeyMappingResponse, error)
+	// ListKeyMappings lists mappings in the order of their names.
+	ListKeyMappings(context.Context, *ListKeyMappingsRequest) (*ListKeyMappingsResponse, error)
+	// DeleteKeyMapping removes a mapping.
+	DeleteKeyMapping(context.Context, *DeleteKeyMappingRequest) (*DeleteKeyMappingResponse, error)
 	// ExportBatch begins an export: it stores the intention and streams the
 	// secrets of the batch's available pairs. Without again, pairs that were
 	// exported before are left out, and none left is an error. The pairs count as
@@ -252,6 +346,24 @@ func (UnimplementedKeyServiceServer) GetBatch(context.Context, *GetBatchRequest)
 }
 func (UnimplementedKeyServiceServer) ListBatches(context.Context, *ListBatchesRequest) (*ListBatchesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListBatches not implemented")
+}
+func (UnimplementedKeyServiceServer) UpdateBatch(context.Context, *UpdateBatchRequest) (*UpdateBatchResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method UpdateBatch not implemented")
+}
+func (UnimplementedKeyServiceServer) RetireBatch(context.Context, *RetireBatchRequest) (*RetireBatchResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RetireBatch not implemented")
+}
+func (UnimplementedKeyServiceServer) SetKeyMapping(context.Context, *SetKeyMappingRequest) (*SetKeyMappingResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SetKeyMapping not implemented")
+}
+func (UnimplementedKeyServiceServer) GetKeyMapping(context.Context, *GetKeyMappingRequest) (*GetKeyMappingResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetKeyMapping not implemented")
+}
+func (UnimplementedKeyServiceServer) ListKeyMappings(context.Context, *ListKeyMappingsRequest) (*ListKeyMappingsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListKeyMappings not implemented")
+}
+func (UnimplementedKeyServiceServer) DeleteKeyMapping(context.Context, *DeleteKeyMappingRequest) (*DeleteKeyMappingResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DeleteKeyMapping not implemented")
 }
 func (UnimplementedKeyServiceServer) ExportBatch(*ExportBatchRequest, grpc.ServerStreamingServer[ExportBatchResponse]) error {
 	return status.Error(codes.Unimplemented, "method ExportBatch not implemented")
@@ -413,6 +525,114 @@ func _KeyService_ListBatches_Handler(srv interface{}, ctx context.Context, dec f
 	return interceptor(ctx, in, info, handler)
 }
 
+func _KeyService_UpdateBatch_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(UpdateBatchRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(KeyServiceServer).UpdateBatch(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: KeyService_UpdateBatch_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(KeyServiceServer).UpdateBatch(ctx, req.(*UpdateBatchRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _KeyService_RetireBatch_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RetireBatchRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(KeyServiceServer).RetireBatch(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: KeyService_RetireBatch_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(KeyServiceServer).RetireBatch(ctx, req.(*RetireBatchRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _KeyService_SetKeyMapping_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SetKeyMappingRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(KeyServiceServer).SetKeyMapping(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: KeyService_SetKeyMapping_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(KeyServiceServer).SetKeyMapping(ctx, req.(*SetKeyMappingRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _KeyService_GetKeyMapping_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetKeyMappingRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(KeyServiceServer).GetKeyMapping(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: KeyService_GetKeyMapping_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(KeyServiceServer).GetKeyMapping(ctx, req.(*GetKeyMappingRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _KeyService_ListKeyMappings_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListKeyMappingsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(KeyServiceServer).ListKeyMappings(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: KeyService_ListKeyMappings_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(KeyServiceServer).ListKeyMappings(ctx, req.(*ListKeyMappingsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _KeyService_DeleteKeyMapping_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DeleteKeyMappingRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(KeyServiceServer).DeleteKeyMapping(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: KeyService_DeleteKeyMapping_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(KeyServiceServer).DeleteKeyMapping(ctx, req.(*DeleteKeyMappingRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _KeyService_ExportBatch_Handler(srv interface{}, stream grpc.ServerStream) error {
 	m := new(ExportBatchRequest)
 	if err := stream.RecvMsg(m); err != nil {
@@ -476,6 +696,30 @@ var KeyService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListBatches",
 			Handler:    _KeyService_ListBatches_Handler,
+		},
+		{
+			MethodName: "UpdateBatch",
+			Handler:    _KeyService_UpdateBatch_Handler,
+		},
+		{
+			MethodName: "RetireBatch",
+			Handler:    _KeyService_RetireBatch_Handler,
+		},
+		{
+			MethodName: "SetKeyMapping",
+			Handler:    _KeyService_SetKeyMapping_Handler,
+		},
+		{
+			MethodName: "GetKeyMapping",
+			Handler:    _KeyService_GetKeyMapping_Handler,
+		},
+		{
+			MethodName: "ListKeyMappings",
+			Handler:    _KeyService_ListKeyMappings_Handler,
+		},
+		{
+			MethodName: "DeleteKeyMapping",
+			Handler:    _KeyService_DeleteKeyMapping_Handler,
 		},
 		{
 			MethodName: "FinishExport",

@@ -486,14 +486,17 @@ type KeyBatch struct {
 	Vendor string `protobuf:"bytes,7,opt,name=vendor,proto3" json:"vendor,omitempty"`
 	// The order it was delivered for.
 	OrderNumber string `protobuf:"bytes,8,opt,name=order_number,json=orderNumber,proto3" json:"order_number,omitempty"`
-	// SHA-256 of the supplier's file.
-	FileSha256 []byte `protobuf:"bytes,9,opt,name=file_sha256,json=fileSha256,proto3" json:"file_sha256,omitempty"`
 	// Free text.
 	Notes string `protobuf:"bytes,10,opt,name=notes,proto3" json:"notes,omitempty"`
-	// When it is to be retired; unset: never.
+	// From then on no pair of it that is still available is claimed; unset: never.
 	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
 	// When it was retired; unset: it was not.
-	RetiredAt     *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=retired_at,json=retiredAt,proto3" json:"retired_at,omitempty"`
+	RetiredAt *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=retired_at,json=retiredAt,proto3" json:"retired_at,omitempty"`
+	// The sealed MEBx password of PCs whose pair has none of its own, for the
+	// identity "batches/<name>/current_password"; empty when it is not known.
+	CurrentPassword []byte `protobuf:"bytes,13,opt,name=current_password,json=currentPassword,proto3" json:"current_password,omitempty"`
+	// The files that brought pairs, oldest first; the latest 100.
+	Files         []*KeyBatchFile `protobuf:"bytes,14,rep,name=files,proto3" json:"files,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -584,13 +587,6 @@ func (x *KeyBatch) GetOrderNumber() string {
 	return ""
 }
 
-func (x *KeyBatch) GetFileSha256() []byte {
-	if x != nil {
-		return x.FileSha256
-	}
-	return nil
-}
-
 func (x *KeyBatch) GetNotes() string {
 	if x != nil {
 		return x.Notes
@@ -610,6 +606,267 @@ func (x *KeyBatch) GetRetiredAt() *timestamppb.Timestamp {
 		return x.RetiredAt
 	}
 	return nil
+}
+
+func (x *KeyBatch) GetCurrentPassword() []byte {
+	if x != nil {
+		return x.CurrentPassword
+	}
+	return nil
+}
+
+func (x *KeyBatch) GetFiles() []*KeyBatchFile {
+	if x != nil {
+		return x.Files
+	}
+	return nil
+}
+
+// KeyBatchFile is a list that brought pairs into a batch.
+type KeyBatchFile struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its name, without folders.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// SHA-256 of it as it was delivered.
+	Sha256 []byte `protobuf:"bytes,2,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	// When it was imported.
+	At *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=at,proto3" json:"at,omitempty"`
+	// Who imported it.
+	Who string `protobuf:"bytes,4,opt,name=who,proto3" json:"who,omitempty"`
+	// How many pairs its import added, together with the files of the same time.
+	Added         uint64 `protobuf:"varint,5,opt,name=added,proto3" json:"added,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeyBatchFile) Reset() {
+	*x = KeyBatchFile{}
+	mi := &file_scsstore_v1_keys_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeyBatchFile) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeyBatchFile) ProtoMessage() {}
+
+func (x *KeyBatchFile) ProtoReflect() protoreflect.Message {
+	mi := &file_scsstore_v1_keys_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeyBatchFile.ProtoReflect.Descriptor instead.
+func (*KeyBatchFile) Descriptor() ([]byte, []int) {
+	return file_scsstore_v1_keys_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *KeyBatchFile) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *KeyBatchFile) GetSha256() []byte {
+	if x != nil {
+		return x.Sha256
+	}
+	return nil
+}
+
+func (x *KeyBatchFile) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *KeyBatchFile) GetWho() string {
+	if x != nil {
+		return x.Who
+	}
+	return ""
+}
+
+func (x *KeyBatchFile) GetAdded() uint64 {
+	if x != nil {
+		return x.Added
+	}
+	return 0
+}
+
+// KeyMapping is the layout of a supplier's lists. Table "key_mappings", key: its
+// name.
+type KeyMapping struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its name, unique.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Where the fields stand.
+	Columns []*KeyMappingColumn `protobuf:"bytes,2,rep,name=columns,proto3" json:"columns,omitempty"`
+	// The byte that parts the fields; 0: whichever the first line has.
+	Separator uint32 `protobuf:"varint,3,opt,name=separator,proto3" json:"separator,omitempty"`
+	// How many lines stand before the header or the first row.
+	Skip uint32 `protobuf:"varint,4,opt,name=skip,proto3" json:"skip,omitempty"`
+	// Free text.
+	Notes string `protobuf:"bytes,5,opt,name=notes,proto3" json:"notes,omitempty"`
+	// When it was last set.
+	ChangedAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=changed_at,json=changedAt,proto3" json:"changed_at,omitempty"`
+	// Who set it last.
+	ChangedBy     string `protobuf:"bytes,7,opt,name=changed_by,json=changedBy,proto3" json:"changed_by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeyMapping) Reset() {
+	*x = KeyMapping{}
+	mi := &file_scsstore_v1_keys_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeyMapping) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeyMapping) ProtoMessage() {}
+
+func (x *KeyMapping) ProtoReflect() protoreflect.Message {
+	mi := &file_scsstore_v1_keys_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeyMapping.ProtoReflect.Descriptor instead.
+func (*KeyMapping) Descriptor() ([]byte, []int) {
+	return file_scsstore_v1_keys_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *KeyMapping) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *KeyMapping) GetColumns() []*KeyMappingColumn {
+	if x != nil {
+		return x.Columns
+	}
+	return nil
+}
+
+func (x *KeyMapping) GetSeparator() uint32 {
+	if x != nil {
+		return x.Separator
+	}
+	return 0
+}
+
+func (x *KeyMapping) GetSkip() uint32 {
+	if x != nil {
+		return x.Skip
+	}
+	return 0
+}
+
+func (x *KeyMapping) GetNotes() string {
+	if x != nil {
+		return x.Notes
+	}
+	return ""
+}
+
+func (x *KeyMapping) GetChangedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ChangedAt
+	}
+	return nil
+}
+
+func (x *KeyMapping) GetChangedBy() string {
+	if x != nil {
+		return x.ChangedBy
+	}
+	return ""
+}
+
+// KeyMappingColumn is the place of one field.
+type KeyMappingColumn struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The field.
+	Field string `protobuf:"bytes,1,opt,name=field,proto3" json:"field,omitempty"`
+	// The position from 1; 0: by name.
+	Position uint32 `protobuf:"varint,2,opt,name=position,proto3" json:"position,omitempty"`
+	// The name in the header.
+	Name          string `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeyMappingColumn) Reset() {
+	*x = KeyMappingColumn{}
+	mi := &file_scsstore_v1_keys_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeyMappingColumn) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeyMappingColumn) ProtoMessage() {}
+
+func (x *KeyMappingColumn) ProtoReflect() protoreflect.Message {
+	mi := &file_scsstore_v1_keys_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeyMappingColumn.ProtoReflect.Descriptor instead.
+func (*KeyMappingColumn) Descriptor() ([]byte, []int) {
+	return file_scsstore_v1_keys_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *KeyMappingColumn) GetField() string {
+	if x != nil {
+		return x.Field
+	}
+	return ""
+}
+
+func (x *KeyMappingColumn) GetPosition() uint32 {
+	if x != nil {
+		return x.Position
+	}
+	return 0
+}
+
+func (x *KeyMappingColumn) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
 }
 
 // KeyJob is an import or an export under way: work on more pairs than one
@@ -651,7 +908,7 @@ type KeyJob struct {
 
 func (x *KeyJob) Reset() {
 	*x = KeyJob{}
-	mi := &file_scsstore_v1_keys_proto_msgTypes[3]
+	mi := &file_scsstore_v1_keys_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -663,7 +920,7 @@ func (x *KeyJob) String() string {
 func (*KeyJob) ProtoMessage() {}
 
 func (x *KeyJob) ProtoReflect() protoreflect.Message {
-	mi := &file_scsstore_v1_keys_proto_msgTypes[3]
+	mi := &file_scsstore_v1_keys_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -676,7 +933,7 @@ func (x *KeyJob) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyJob.ProtoReflect.Descriptor instead.
 func (*KeyJob) Descriptor() ([]byte, []int) {
-	return file_scsstore_v1_keys_proto_rawDescGZIP(), []int{3}
+	return file_scsstore_v1_keys_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *KeyJob) GetId() uint64 {
@@ -790,7 +1047,7 @@ type KeyCount struct {
 
 func (x *KeyCount) Reset() {
 	*x = KeyCount{}
-	mi := &file_scsstore_v1_keys_proto_msgTypes[4]
+	mi := &file_scsstore_v1_keys_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -802,7 +1059,7 @@ func (x *KeyCount) String() string {
 func (*KeyCount) ProtoMessage() {}
 
 func (x *KeyCount) ProtoReflect() protoreflect.Message {
-	mi := &file_scsstore_v1_keys_proto_msgTypes[4]
+	mi := &file_scsstore_v1_keys_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -815,7 +1072,7 @@ func (x *KeyCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyCount.ProtoReflect.Descriptor instead.
 func (*KeyCount) Descriptor() ([]byte, []int) {
-	return file_scsstore_v1_keys_proto_rawDescGZIP(), []int{4}
+	return file_scsstore_v1_keys_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *KeyCount) GetState() KeyState {
@@ -844,7 +1101,7 @@ type KeyJobChunk struct {
 
 func (x *KeyJobChunk) Reset() {
 	*x = KeyJobChunk{}
-	mi := &file_scsstore_v1_keys_proto_msgTypes[5]
+	mi := &file_scsstore_v1_keys_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -856,7 +1113,7 @@ func (x *KeyJobChunk) String() string {
 func (*KeyJobChunk) ProtoMessage() {}
 
 func (x *KeyJobChunk) ProtoReflect() protoreflect.Message {
-	mi := &file_scsstore_v1_keys_proto_msgTypes[5]
+	mi := &file_scsstore_v1_keys_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -869,7 +1126,7 @@ func (x *KeyJobChunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyJobChunk.ProtoReflect.Descriptor instead.
 func (*KeyJobChunk) Descriptor() ([]byte, []int) {
-	return file_scsstore_v1_keys_proto_rawDescGZIP(), []int{5}
+	return file_scsstore_v1_keys_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *KeyJobChunk) GetPids() []byte {
@@ -909,7 +1166,7 @@ const file_scsstore_v1_keys_proto_rawDesc = "" +
 	"\x03act\x18\x04 \x01(\tR\x03act\x12)\n" +
 	"\x04from\x18\x05 \x01(\x0e2\x15.scsstore.v1.KeyStateR\x04from\x12%\n" +
 	"\x02to\x18\x06 \x01(\x0e2\x15.scsstore.v1.KeyStateR\x02to\x12\x12\n" +
-	"\x04uuid\x18\a \x01(\fR\x04uuid\"\xbf\x03\n" +
+	"\x04uuid\x18\a \x01(\fR\x04uuid\"\x80\x04\n" +
 	"\bKeyBatch\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aprofile\x18\x02 \x01(\tR\aprofile\x12\x16\n" +
@@ -920,15 +1177,37 @@ const file_scsstore_v1_keys_proto_rawDesc = "" +
 	"\n" +
 	"created_by\x18\x06 \x01(\tR\tcreatedBy\x12\x16\n" +
 	"\x06vendor\x18\a \x01(\tR\x06vendor\x12!\n" +
-	"\forder_number\x18\b \x01(\tR\vorderNumber\x12\x1f\n" +
-	"\vfile_sha256\x18\t \x01(\fR\n" +
-	"fileSha256\x12\x14\n" +
+	"\forder_number\x18\b \x01(\tR\vorderNumber\x12\x14\n" +
 	"\x05notes\x18\n" +
 	" \x01(\tR\x05notes\x129\n" +
 	"\n" +
 	"expires_at\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x129\n" +
 	"\n" +
-	"retired_at\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\tretiredAt\"\xbe\x03\n" +
+	"retired_at\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\tretiredAt\x12)\n" +
+	"\x10current_password\x18\r \x01(\fR\x0fcurrentPassword\x12/\n" +
+	"\x05files\x18\x0e \x03(\v2\x19.scsstore.v1.KeyBatchFileR\x05filesJ\x04\b\t\x10\n" +
+	"\"\x8e\x01\n" +
+	"\fKeyBatchFile\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
+	"\x06sha256\x18\x02 \x01(\fR\x06sha256\x12*\n" +
+	"\x02at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x10\n" +
+	"\x03who\x18\x04 \x01(\tR\x03who\x12\x14\n" +
+	"\x05added\x18\x05 \x01(\x04R\x05added\"\xfb\x01\n" +
+	"\n" +
+	"KeyMapping\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x127\n" +
+	"\acolumns\x18\x02 \x03(\v2\x1d.scsstore.v1.KeyMappingColumnR\acolumns\x12\x1c\n" +
+	"\tseparator\x18\x03 \x01(\rR\tseparator\x12\x12\n" +
+	"\x04skip\x18\x04 \x01(\rR\x04skip\x12\x14\n" +
+	"\x05notes\x18\x05 \x01(\tR\x05notes\x129\n" +
+	"\n" +
+	"changed_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tchangedAt\x12\x1d\n" +
+	"\n" +
+	"changed_by\x18\a \x01(\tR\tchangedBy\"X\n" +
+	"\x10KeyMappingColumn\x12\x14\n" +
+	"\x05field\x18\x01 \x01(\tR\x05field\x12\x1a\n" +
+	"\bposition\x18\x02 \x01(\rR\bposition\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\"\xbe\x03\n" +
 	"\x06KeyJob\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12+\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x17.scsstore.v1.KeyJobKindR\x04kind\x12\x14\n" +
@@ -983,7 +1262,7 @@ func file_scsstore_v1_keys_proto_rawDescGZIP() []byte {
 }
 
 var file_scsstore_v1_keys_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_scsstore_v1_keys_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_scsstore_v1_keys_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_scsstore_v1_keys_proto_goTypes = []any{
 	(KeyState)(0),                 // 0: scsstore.v1.KeyState
 	(KeyModel)(0),                 // 1: scsstore.v1.KeyModel
@@ -991,34 +1270,41 @@ var file_scsstore_v1_keys_proto_goTypes = []any{
 	(*Key)(nil),                   // 3: scsstore.v1.Key
 	(*KeyMove)(nil),               // 4: scsstore.v1.KeyMove
 	(*KeyBatch)(nil),              // 5: scsstore.v1.KeyBatch
-	(*KeyJob)(nil),                // 6: scsstore.v1.KeyJob
-	(*KeyCount)(nil),              // 7: scsstore.v1.KeyCount
-	(*KeyJobChunk)(nil),           // 8: scsstore.v1.KeyJobChunk
-	(*timestamppb.Timestamp)(nil), // 9: google.protobuf.Timestamp
+	(*KeyBatchFile)(nil),          // 6: scsstore.v1.KeyBatchFile
+	(*KeyMapping)(nil),            // 7: scsstore.v1.KeyMapping
+	(*KeyMappingColumn)(nil),      // 8: scsstore.v1.KeyMappingColumn
+	(*KeyJob)(nil),                // 9: scsstore.v1.KeyJob
+	(*KeyCount)(nil),              // 10: scsstore.v1.KeyCount
+	(*KeyJobChunk)(nil),           // 11: scsstore.v1.KeyJobChunk
+	(*timestamppb.Timestamp)(nil), // 12: google.protobuf.Timestamp
 }
 var file_scsstore_v1_keys_proto_depIdxs = []int32{
 	0,  // 0: scsstore.v1.Key.state:type_name -> scsstore.v1.KeyState
 	1,  // 1: scsstore.v1.Key.model:type_name -> scsstore.v1.KeyModel
-	9,  // 2: scsstore.v1.Key.created_at:type_name -> google.protobuf.Timestamp
-	9,  // 3: scsstore.v1.Key.changed_at:type_name -> google.protobuf.Timestamp
+	12, // 2: scsstore.v1.Key.created_at:type_name -> google.protobuf.Timestamp
+	12, // 3: scsstore.v1.Key.changed_at:type_name -> google.protobuf.Timestamp
 	4,  // 4: scsstore.v1.Key.history:type_name -> scsstore.v1.KeyMove
-	9,  // 5: scsstore.v1.KeyMove.at:type_name -> google.protobuf.Timestamp
+	12, // 5: scsstore.v1.KeyMove.at:type_name -> google.protobuf.Timestamp
 	0,  // 6: scsstore.v1.KeyMove.from:type_name -> scsstore.v1.KeyState
 	0,  // 7: scsstore.v1.KeyMove.to:type_name -> scsstore.v1.KeyState
 	1,  // 8: scsstore.v1.KeyBatch.model:type_name -> scsstore.v1.KeyModel
-	9,  // 9: scsstore.v1.KeyBatch.created_at:type_name -> google.protobuf.Timestamp
-	9,  // 10: scsstore.v1.KeyBatch.expires_at:type_name -> google.protobuf.Timestamp
-	9,  // 11: scsstore.v1.KeyBatch.retired_at:type_name -> google.protobuf.Timestamp
-	2,  // 12: scsstore.v1.KeyJob.kind:type_name -> scsstore.v1.KeyJobKind
-	9,  // 13: scsstore.v1.KeyJob.begun_at:type_name -> google.protobuf.Timestamp
-	9,  // 14: scsstore.v1.KeyJob.lease_until:type_name -> google.protobuf.Timestamp
-	7,  // 15: scsstore.v1.KeyJob.counts:type_name -> scsstore.v1.KeyCount
-	0,  // 16: scsstore.v1.KeyCount.state:type_name -> scsstore.v1.KeyState
-	17, // [17:17] is the sub-list for method output_type
-	17, // [17:17] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	12, // 9: scsstore.v1.KeyBatch.created_at:type_name -> google.protobuf.Timestamp
+	12, // 10: scsstore.v1.KeyBatch.expires_at:type_name -> google.protobuf.Timestamp
+	12, // 11: scsstore.v1.KeyBatch.retired_at:type_name -> google.protobuf.Timestamp
+	6,  // 12: scsstore.v1.KeyBatch.files:type_name -> scsstore.v1.KeyBatchFile
+	12, // 13: scsstore.v1.KeyBatchFile.at:type_name -> google.protobuf.Timestamp
+	8,  // 14: scsstore.v1.KeyMapping.columns:type_name -> scsstore.v1.KeyMappingColumn
+	12, // 15: scsstore.v1.KeyMapping.changed_at:type_name -> google.protobuf.Timestamp
+	2,  // 16: scsstore.v1.KeyJob.kind:type_name -> scsstore.v1.KeyJobKind
+	12, // 17: scsstore.v1.KeyJob.begun_at:type_name -> google.protobuf.Timestamp
+	12, // 18: scsstore.v1.KeyJob.lease_until:type_name -> google.protobuf.Timestamp
+	10, // 19: scsstore.v1.KeyJob.counts:type_name -> scsstore.v1.KeyCount
+	0,  // 20: scsstore.v1.KeyCount.state:type_name -> scsstore.v1.KeyState
+	21, // [21:21] is the sub-list for method output_type
+	21, // [21:21] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_scsstore_v1_keys_proto_init() }
@@ -1032,7 +1318,7 @@ func file_scsstore_v1_keys_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_scsstore_v1_keys_proto_rawDesc), len(file_scsstore_v1_keys_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   6,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -614,7 +614,9 @@ type Device struct {
 	// The PID of the latest hello that was let in; empty for none.
 	HelloPid []byte `protobuf:"bytes,32,opt,name=hello_pid,json=helloPid,proto3" json:"hello_pid,omitempty"`
 	// When an operator let admitted_pid in: that lapses after six hours.
-	AdmittedAt    *timestamppb.Timestamp `protobuf:"bytes,33,opt,name=admitted_at,json=admittedAt,proto3" json:"admitted_at,omitempty"`
+	AdmittedAt *timestamppb.Timestamp `protobuf:"bytes,33,opt,name=admitted_at,json=admittedAt,proto3" json:"admitted_at,omitempty"`
+	// The batch that a person assigned, for its profile; empty for none.
+	AssignedBatch string `protobuf:"bytes,34,opt,name=assigned_batch,json=assignedBatch,proto3" json:"assigned_batch,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -878,6 +880,13 @@ func (x *Device) GetAdmittedAt() *timestamppb.Timestamp {
 		return x.AdmittedAt
 	}
 	return nil
+}
+
+func (x *Device) GetAssignedBatch() string {
+	if x != nil {
+		return x.AssignedBatch
+	}
+	return ""
 }
 
 // Intention is a call that cannot be repeated blindly.
@@ -1816,7 +1825,8 @@ const file_scsstore_v1_provisioning_proto_rawDesc = "" +
 	"\x06sealed\x18\x04 \x01(\fR\x06sealed\x12*\n" +
 	"\x02at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x1a\n" +
 	"\bdoubtful\x18\x06 \x01(\bR\bdoubtful\x12\x1a\n" +
-	"\bworkflow\x18\a \x01(\x04R\bworkflow\"\xf5\t\n" +
+	"\bworkflow\x18\a \x01(\x04R\bworkflow\"\x9c\n" +
+	"\n" +
 	"\x06Device\x12\x12\n" +
 	"\x04uuid\x18\x01 \x01(\fR\x04uuid\x129\n" +
 	"\n" +
@@ -1857,7 +1867,8 @@ const file_scsstore_v1_provisioning_proto_rawDesc = "" +
 	"\voperational\x18\x1f \x01(\bR\voperational\x12\x1b\n" +
 	"\thello_pid\x18  \x01(\fR\bhelloPid\x12;\n" +
 	"\vadmitted_at\x18! \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"admittedAt\"\xe3\x01\n" +
+	"admittedAt\x12%\n" +
+	"\x0eassigned_batch\x18\" \x01(\tR\rassignedBatch\"\xe3\x01\n" +
 	"\tIntention\x12\x12\n" +
 	"\x04step\x18\x01 \x01(\rR\x04step\x12\x12\n" +
 	"\x04call\x18\x02 \x01(\tR\x04call\x121\n" +
