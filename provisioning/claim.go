@@ -85,6 +85,7 @@ func deadPairFailure(err error) error {
 	}{
 		{keystore.ErrUnknownPID, UnknownPID}, {keystore.ErrSpent, SpentPID},
 		{keystore.ErrRevoked, RevokedPID}, {keystore.ErrRetired, RetiredPID},
+		{keystore.ErrBatchExpired, ExpiredBatch},
 	} {
 		if errors.Is(err, v.err) {
 			return because(v.reason, err)

@@ -248,6 +248,9 @@ func (e *Engine) judge(r kv.Reader, h arrival) (verdict, error) {
 	if reason, dead := deadPair(key.State); dead {
 		return verdict{reason: reason}, nil
 	}
+	if late := key.ExpiresAt; key.State == keystore.Available && !late.IsZero() && !e.cfg.Now().Before(late) {
+		return verdict{reason: ExpiredBatch, detail: fmt.Sprintf("batch %q expired on %s", key.Batch, late.UTC().Format(time.DateOnly))}, nil
+	}
 	if err := e.policy.check(h.peer.Addr()); err != nil {
 		return verdict{reason: AddressNotAllowed, detail: err.Error()}, nil
 	}

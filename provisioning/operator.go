@@ -16,8 +16,9 @@ import (
 )
 
 // Assignment is what a person decides for a device; empty fields leave it to
-// the profile, the batch, the default.
-type Assignment struct{ FQDN, Profile string }
+// the profile, the batch, the default. Batch is whose profile the device gets when
+// Profile is empty; empty: its pair's.
+type Assignment struct{ FQDN, Profile, Batch string }
 
 // change runs a person's change of a device in one transaction with its events
 // and act.Also, and returns the device as it is then. With create a device that
@@ -66,33 +67,23 @@ func (e *Engine) change(ctx context.Context, act Act, uuid amt.UUID, create bool
 
 // Assign replaces a device's assignment, before or after its first hello, and
 // wakes a workflow that waits for it. An Operational device gets it at its next
-// set-up. Errors: ErrUUID, ErrName, ErrNameTaken, ErrNoProfile.
+// set-up. Errors: ErrUUID, ErrName, ErrNameTaken, ErrNoProfile,
+// keystore.ErrNoBatch.
 func (e *Engine) Assign(ctx context.Context, act Act, uuid amt.UUID, as Assignment) (Device, error) {
 	fail := func(err error) (Device, error) { return Device{}, fmt.Errorf("assigning device %v: %w", uuid, err) }
 	if !uuid.Present() {
 		return fail(ErrUUID)
 	}
-	as.FQDN = strings.ToLower(strings.TrimSuffix(as.FQDN, "."))
-	if as.FQDN != "" {
-		if err := profile.CheckFQDN(as.FQDN); err != nil {
-			return fail(fmt.Errorf("%w: %w", ErrName, err))
-		}
+	as, err := as.checked()
+	if err != nil {
+		return fail(err)
 	}
 	var wake bool
 	dev, err := e.change(ctx, act, uuid, true, func(ed *edit) error {
-		if as.FQDN != "" {
-			if err := nameFree(ed.tx, uuid, as.FQDN); err != nil {
-				return err
-			}
+		if err := e.assignable(ed.tx, uuid, as); err != nil {
+			return err
 		}
-		if as.Profile != "" {
-			if _, _, err := e.openProfile(ed.tx, as.Profile, 0); err != nil {
-				return err
-			}
-		}
-		ed.d.AssignedFqdn, ed.d.AssignedProfile = as.FQDN, as.Profile
-		ed.tell(DeviceAssigned, "name %q, profile %q", as.FQDN, as.Profile)
-		wake = Status(ed.w.GetStatus()) == Waiting && inboxReasons[Reason(ed.w.GetReason())]
+		wake = ed.assign(as)
 		return nil
 	})
 	if err != nil {
@@ -102,6 +93,48 @@ func (e *Engine) Assign(ctx context.Context, act Act, uuid amt.UUID, as Assignme
 		e.queue.at(uuid, e.cfg.Now())
 	}
 	return dev, nil
+}
+
+// checked is the assignment with its name in the form of all names.
+func (as Assignment) checked() (Assignment, error) {
+	as.FQDN = strings.ToLower(strings.TrimSuffix(as.FQDN, "."))
+	if as.FQDN == "" {
+		return as, nil
+	}
+	if err := profile.CheckFQDN(as.FQDN); err != nil {
+		return as, fmt.Errorf("%w: %w", ErrName, err)
+	}
+	return as, nil
+}
+
+// assignable reports why a device cannot have an assignment.
+func (e *Engine) assignable(r kv.Reader, uuid amt.UUID, as Assignment) error {
+	if as.FQDN != "" {
+		if err := nameFree(r, uuid, as.FQDN); err != nil {
+			return err
+		}
+	}
+	if as.Profile != "" {
+		if _, _, err := e.openProfile(r, as.Profile, 0); err != nil {
+			return err
+		}
+	}
+	if as.Batch == "" {
+		return nil
+	}
+	_, err := e.cfg.Keys.Batch(r, as.Batch)
+	return err
+}
+
+// assign puts an assignment into the record; wake says that a workflow waits for it.
+func (ed *edit) assign(as Assignment) (wake bool) {
+	ed.d.AssignedFqdn, ed.d.AssignedProfile, ed.d.AssignedBatch = as.FQDN, as.Profile, as.Batch
+	if as.Batch == "" {
+		ed.tell(DeviceAssigned, "name %q, profile %q", as.FQDN, as.Profile)
+	} else {
+		ed.tell(DeviceAssigned, "name %q, profile %q, batch %q", as.FQDN, as.Profile, as.Batch)
+	}
+	return Status(ed.w.GetStatus()) == Waiting && inboxReasons[Reason(ed.w.GetReason())]
 }
 
 // Retry puts a waiting, paused, failed or cancelled workflow back to work with

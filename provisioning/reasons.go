@@ -10,6 +10,7 @@ const (
 	SpentPID               Reason = "SpentPID"
 	RevokedPID             Reason = "RevokedPID"
 	RetiredPID             Reason = "RetiredPID"
+	ExpiredBatch           Reason = "ExpiredBatch"
 	PKINotConfigured       Reason = "PKINotConfigured"
 	UnknownHelloVersion    Reason = "UnknownHelloVersion"
 	AbsentUUID             Reason = "AbsentUUID"

@@ -9,6 +9,8 @@ var reasons = []ReasonInfo{
 		"Give the PC a fresh pair by USB key or in MEBx: a pair that was withdrawn does not come back."},
 	{RetiredPID, "The hello names a pair that was retired with its batch or device.",
 		"Give the PC a fresh pair. A pair that no device ever held can be restored instead."},
+	{ExpiredBatch, "The hello names a pair of a batch that has expired before the pair was used.",
+		"If the PC is genuine, give the batch more time with: scsctl keys batch set NAME --expires DATE. Its next hello is then followed."},
 	{PKINotConfigured, "PKI set-up is not configured: the hello is of version 3, which asks for set-up by certificate.",
 		"Set the PC up with a PID/PPS pair if its firmware is older than AMT 11; newer firmware has to wait for PKI set-up."},
 	{UnknownHelloVersion, "The hello has a version that this server does not know.",

@@ -16,7 +16,8 @@ import (
 )
 
 // chooseProfile is step 2: which firmware, which profile, which name. The
-// profile is the one assigned to the UUID, else the batch's, else the default.
+// profile is the one assigned to the UUID, else that of the batch assigned to it,
+// else that of its pair's batch, else the default.
 func (r *run) chooseProfile(ctx context.Context) (func(*edit) error, error) {
 	c, err := r.client(ctx)
 	if err != nil {
@@ -81,6 +82,15 @@ func (r *run) waitFor(reason Reason, err error) error {
 func (r *run) profileName(rd kv.Reader) (string, error) {
 	if name := r.dev.GetAssignedProfile(); name != "" {
 		return name, nil
+	}
+	if batch := r.dev.GetAssignedBatch(); batch != "" {
+		b, err := r.e.cfg.Keys.Batch(rd, batch)
+		if err != nil {
+			return "", fmt.Errorf("reading the device's batch: %w", err)
+		}
+		if b.Profile != "" {
+			return b.Profile, nil
+		}
 	}
 	k, err := r.e.cfg.Keys.Get(rd, pidOf(r.wf.GetPid()))
 	if err != nil {

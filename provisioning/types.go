@@ -76,6 +76,7 @@ type Device struct {
 	AssignedFQDN    string // by a person
 	Profile         string // what it has, else what it was assigned
 	AssignedProfile string // by a person
+	AssignedBatch   string // by a person
 	ProfileVersion  uint64
 
 	PID            amt.PID // the pair it holds or used last; zero for none
