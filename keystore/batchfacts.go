@@ -71,17 +71,23 @@ func (s *Store) SetBatchPassword(tx kv.Tx, name string, password amt.Secret) err
 	return batchTable.Put(tx, []byte(name), b)
 }
 
+// BatchPassword opens the MEBx password of a batch, empty when it has none. The
+// error is ErrNoBatch.
+func (s *Store) BatchPassword(r kv.Reader, name string) (amt.Secret, error) {
+	b, err := loadBatch(r, name)
+	if err != nil {
+		return amt.Secret{}, err
+	}
+	return s.sealer.Open(b.GetCurrentPassword(), batchIdentity(name))
+}
+
 // openWhole opens the secrets of a pair and fills in its batch's.
 func (s *Store) openWhole(r kv.Reader, k *scsstorev1.Key) (Secrets, error) {
 	secrets, err := s.open(k)
 	if err != nil || !secrets.CurrentPassword.IsZero() || k.GetBatch() == "" {
 		return secrets, err
 	}
-	b, err := loadBatch(r, k.GetBatch())
-	if err != nil {
-		return Secrets{}, err
-	}
-	secrets.CurrentPassword, err = s.sealer.Open(b.GetCurrentPassword(), batchIdentity(b.GetName()))
+	secrets.CurrentPassword, err = s.BatchPassword(r, k.GetBatch())
 	return secrets, err
 }
 

@@ -102,6 +102,13 @@ func TestBatchPassword(t *testing.T) {
 	})
 	f.update(t, func(tx kv.Tx) error { return f.SetBatchPassword(tx, "B", amt.NewSecretString("F@ctory-2")) })
 	want("F@ctory-2")
+	f.view(t, func(r kv.Reader) error {
+		got, err := f.BatchPassword(r, "B")
+		if !got.Equal(amt.NewSecretString("F@ctory-2")) {
+			t.Error("another password came back")
+		}
+		return err
+	})
 	if b := f.getBatch(t, "B"); !b.HasCurrentPassword || !b.CurrentPassword.IsZero() {
 		t.Errorf("got %+v", b)
 	}

@@ -58,11 +58,16 @@ func changeMessage(c keystore.Change) *scsv1.KeyChange {
 	}
 }
 
-func batchMessage(b keystore.Batch) *scsv1.Batch {
+func batchMessage(b keystore.Batch, now time.Time) *scsv1.Batch {
 	m := &scsv1.Batch{
 		Name: b.Name, Profile: b.Profile, Model: scsv1.SetupModel(b.Model), Source: b.Source,
 		CreateTime: stamp(b.CreatedAt), CreatedBy: b.CreatedBy, KeyCount: int64(b.Count()), RetireTime: stamp(b.RetiredAt),
 	}
+	m.Vendor, m.OrderNumber, m.Notes, m.ExpireTime = b.Vendor, b.OrderNumber, b.Notes, stamp(b.ExpiresAt)
+	m.HasCurrentPassword, m.Expired = b.HasCurrentPassword, b.Expired(now)
+	m.Files = each(b.Files, func(f keystore.BatchFile) *scsv1.BatchFile {
+		return &scsv1.BatchFile{Name: f.Name, Sha256: f.SHA256, ImportTime: stamp(f.At), ImportedBy: f.Who, Added: int64(f.Added)}
+	})
 	for _, s := range keystore.States() {
 		if n := b.Counts[s]; n > 0 {
 			m.Counts = append(m.Counts, &scsv1.KeyCount{State: scsv1.KeyState(s), Count: int64(n)})
@@ -80,7 +85,7 @@ func profileMessage(p provisioning.ProfileVersion) *scsv1.Profile {
 
 func deviceMessage(d provisioning.Device) *scsv1.Device {
 	m := &scsv1.Device{
-		Uuid: d.UUID.String(), Fqdn: d.FQDN, Profile: d.Profile,
+		Uuid: d.UUID.String(), Fqdn: d.FQDN, Profile: d.Profile, Batch: d.AssignedBatch,
 		State: scsv1.WorkflowState(d.State), Status: scsv1.WorkflowStatus(d.Status), Step: d.Step, Since: stamp(d.Since),
 		Reason: string(d.Reason), Message: message(d.Reason, d.Detail), NextAttemptTime: stamp(d.NextTry),
 		Address: d.Address, Pid: pidText(d.PID), NextPid: pidText(d.NextPID),

@@ -57,6 +57,7 @@ func (s *deviceService) AssignDevice(ctx context.Context, req *scsv1.AssignDevic
 	as := provisioning.Assignment{
 		FQDN:    v.text("fqdn", req.GetFqdn(), maxText),
 		Profile: v.text("profile", req.GetProfile(), maxText),
+		Batch:   v.text("batch", req.GetBatch(), maxText),
 	}
 	if err := v.err(); err != nil {
 		return nil, err

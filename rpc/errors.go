@@ -45,7 +45,9 @@ var (
 	// errProtocol is returned for a stream whose messages come in the wrong order.
 	errProtocol = errors.New("a message that does not belong here")
 	// errBatchDiffers is returned for keys that are to go into a batch of another profile or model.
-	errBatchDiffers = errors.New("the batch exists with another profile or model")
+	errBatchDiffers = errors.New("the batch exists and is another")
+	// errListLong is returned for a list of more devices than one transaction takes.
+	errListLong = errors.New("the list is too long")
 )
 
 // detailed adds what a status' ErrorInfo tells beside reason and hint.

@@ -60,7 +60,7 @@ func (s *keyService) batch(ctx context.Context, name string) (*scsv1.Batch, erro
 	var m *scsv1.Batch
 	err := s.cfg.Store.View(ctx, func(r kv.Reader) error {
 		b, err := s.cfg.Keys.Batch(r, name)
-		m = batchMessage(b)
+		m = batchMessage(b, s.cfg.Now())
 		return err
 	})
 	return m, err
@@ -76,7 +76,7 @@ func (s *keyService) ListBatches(ctx context.Context, req *scsv1.ListBatchesRequ
 	resp := &scsv1.ListBatchesResponse{}
 	err := s.cfg.Store.View(ctx, func(r kv.Reader) error {
 		list, next, err := s.cfg.Keys.Batches(r, keystore.Page{Size: int(req.GetPageSize()), Token: req.GetPageToken()})
-		resp.Batches, resp.NextPageToken = each(list, batchMessage), next
+		resp.Batches, resp.NextPageToken = each(list, func(b keystore.Batch) *scsv1.Batch { return batchMessage(b, s.cfg.Now()) }), next
 		return err
 	})
 	return resp, err

@@ -93,8 +93,9 @@ func (s *keyService) generate(ctx context.Context, req *scsv1.GenerateKeysReques
 	return int64(report.Added), err
 }
 
-// checkBatch refuses pairs for a profile that does not exist, and for a batch
-// that exists with another profile or model.
+// checkBatch refuses pairs for a profile that does not exist, for a batch whose
+// time is over, and for one that exists and is another than wanted: empty fields
+// want nothing.
 func (s *keyService) checkBatch(ctx context.Context, want keystore.Batch) error {
 	if want.Profile != "" {
 		if _, err := s.cfg.Engine.Profile(ctx, want.Profile); err != nil {
@@ -108,9 +109,39 @@ func (s *keyService) checkBatch(ctx context.Context, want keystore.Batch) error 
 			return nil
 		case err != nil:
 			return err
-		case want.Profile != "" && want.Profile != b.Profile, want.Model != b.Model:
-			return fmt.Errorf("batch %s: %w (%q, %v)", b.Name, errBatchDiffers, b.Profile, b.Model)
+		case b.Expired(s.cfg.Now()):
+			return fmt.Errorf("batch %s: %w", b.Name, keystore.ErrBatchExpired)
 		}
-		return nil
+		if err := differs(b, want); err != nil || want.CurrentPassword.IsZero() {
+			return err
+		}
+		known, err := s.cfg.Keys.BatchPassword(r, want.Name)
+		if err == nil && !known.Equal(want.CurrentPassword) {
+			err = fmt.Errorf("batch %s: %w: it has no or another current password", b.Name, errBatchDiffers)
+		}
+		return err
 	})
+}
+
+// differs tells the first field in which an existing batch is not the one that is
+// wanted.
+func differs(b, want keystore.Batch) error {
+	for _, f := range []struct {
+		field    string
+		is, want string
+	}{
+		{"model", b.Model.String(), want.Model.String()},
+		{"profile", b.Profile, want.Profile},
+		{"vendor", b.Vendor, want.Vendor},
+		{"order number", b.OrderNumber, want.OrderNumber},
+		{"notes", b.Notes, want.Notes},
+	} {
+		if f.want != "" && f.is != f.want {
+			return fmt.Errorf("batch %s: %w: its %s is %q", b.Name, errBatchDiffers, f.field, clip(f.is))
+		}
+	}
+	if !want.ExpiresAt.IsZero() && !want.ExpiresAt.Equal(b.ExpiresAt) {
+		return fmt.Errorf("batch %s: %w: it expires at another time", b.Name, errBatchDiffers)
+	}
+	return nil
 }

@@ -2,7 +2,9 @@ package rpc
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"io"
 	"iter"
 
@@ -20,6 +22,8 @@ const (
 	maxImport   = 5_000_000 // of one import
 	maxRejected = 1000      // told back
 	maxPlaces   = 200_000   // remembered, to tell where a conflicting row stands
+	maxConflict = 500_000   // PIDs told back to who asks for them
+	maxFiles    = 100       // of one import
 )
 
 // errUndo undoes an import that is not to be stored; it is never answered.
@@ -34,6 +38,8 @@ type importing struct {
 	header *scsv1.ImportHeader
 	resp   *scsv1.ImportKeysResponse
 	places map[amt.PID]string
+	files  []keystore.BatchFile
+	idle   bool // it added nothing: there is nothing to store
 }
 
 // ImportKeys implements scsv1.KeyServiceServer.
@@ -59,6 +65,11 @@ func (s *keyService) ImportKeys(stream importStream) error {
 	if err := im.run(ctx, batch); err != nil {
 		return err
 	}
+	if im.resp.Batch, err = s.batch(ctx, batch.Name); errors.Is(err, keystore.ErrNoBatch) {
+		im.resp.Batch = nil
+	} else if err != nil {
+		return err
+	}
 	return stream.SendAndClose(im.resp)
 }
 
@@ -69,6 +80,12 @@ func (im *importing) batch() (keystore.Batch, error) {
 		Profile: v.text("header.profile", h.GetProfile(), maxText),
 		Source:  v.text("header.source", h.GetSource(), maxText),
 		Model:   amt.Model(known(v, "header.model", h.GetModel(), scsv1.SetupModel_name)),
+
+		Vendor:          v.text("header.vendor", h.GetVendor(), maxText),
+		OrderNumber:     v.text("header.order_number", h.GetOrderNumber(), maxText),
+		Notes:           v.text("header.notes", h.GetNotes(), maxNotes),
+		ExpiresAt:       v.future("header.expire_time", h.GetExpireTime(), im.cfg.Now()),
+		CurrentPassword: v.currentPassword("header.current_password", h.GetCurrentPassword()),
 	}
 	if b.Model == 0 {
 		b.Model = amt.OEM
@@ -77,32 +94,63 @@ func (im *importing) batch() (keystore.Batch, error) {
 }
 
 func (im *importing) run(ctx context.Context, batch keystore.Batch) error {
+	move := im.move(ctx)
 	report, err := im.cfg.Keys.Import(ctx, im.cfg.Store, keystore.Import{
-		Batch: batch, Move: im.move(ctx), SkipConflicts: true,
-		Finish: func(tx kv.Tx, report keystore.AddReport) error {
-			im.take(report)
-			if im.header.GetDryRun() || !im.header.GetSkipBad() && im.resp.GetBad()+im.resp.GetConflicts() > 0 {
-				return errUndo
-			}
-			return im.done(ctx, tx)
-		},
+		Batch: batch, Move: move, SkipConflicts: true,
+		Finish: func(tx kv.Tx, report keystore.AddReport) error { return im.finish(ctx, tx, batch.Name, move, report) },
 	}, im.records(ctx))
-	if errors.Is(err, errUndo) {
+	switch {
+	case errors.Is(err, errUndo) && im.idle:
+		err = im.cfg.Store.Update(ctx, func(tx kv.Tx) error { return im.audited(ctx, tx) })
+	case errors.Is(err, errUndo):
 		return nil
+	case err == nil:
+		im.take(report)
 	}
-	if err != nil {
+	im.resp.Stored = err == nil
+	return err
+}
+
+// finish decides, in the transaction that would make the pairs visible. An import
+// that adds nothing is undone as well: it leaves no empty batch.
+func (im *importing) finish(ctx context.Context, tx kv.Tx, batch string, move keystore.Move, report keystore.AddReport) error {
+	im.take(report)
+	if im.header.GetDryRun() || !im.header.GetSkipBad() && im.resp.GetBad()+im.resp.GetConflicts() > 0 {
+		return errUndo
+	}
+	if im.idle = report.Added == 0; im.idle {
+		return errUndo
+	}
+	files := make([]keystore.BatchFile, len(im.files))
+	for i, f := range im.files {
+		f.At, f.Who, f.Added = move.At, move.Who, report.Added
+		files[i] = f
+	}
+	if err := im.cfg.Keys.AddBatchFiles(tx, batch, files...); err != nil {
 		return err
 	}
-	im.take(report)
-	im.resp.Stored = true
-	return nil
+	return im.audited(ctx, tx)
+}
+
+// audited writes the entry of the import, with its numbers for the reason.
+func (im *importing) audited(ctx context.Context, tx kv.Tx) error {
+	r := im.resp
+	why := fmt.Sprintf("%d new, %d known, %d left out", r.GetAdded(), r.GetKnown(), r.GetBad()+r.GetConflicts())
+	for _, f := range im.files[:min(len(im.files), 3)] {
+		why += fmt.Sprintf("; SHA-256 %x", f.SHA256)
+	}
+	of(ctx).reason = why
+	return im.done(ctx, tx)
 }
 
 // take puts the store's report into the answer. It may be called again.
 func (im *importing) take(report keystore.AddReport) {
 	r := im.resp
 	r.Added, r.Known, r.Conflicts = int64(report.Added), int64(report.Known), int64(len(report.Conflicts))
-	r.DifferingPids = nil
+	r.DifferingPids, r.ConflictingPids = nil, nil
+	if im.header.GetListConflicts() {
+		r.ConflictingPids = each(report.Conflicts[:min(len(report.Conflicts), maxConflict)], amt.PID.String)
+	}
 	for _, pid := range report.Differ[:min(len(report.Differ), maxRejected)] {
 		r.DifferingPids = append(r.DifferingPids, pid.String())
 	}
@@ -141,6 +189,9 @@ func (im *importing) records(ctx context.Context) iter.Seq2[keystore.Record, err
 					im.reject(row, v)
 					continue
 				}
+				if rec.Used {
+					im.resp.Used++
+				}
 				if !yield(rec, nil) {
 					return
 				}
@@ -158,6 +209,9 @@ func (im *importing) next(ctx context.Context) ([]*scsv1.ImportRow, error) {
 	if err != nil {
 		return nil, err
 	}
+	if m.GetEnd() != nil {
+		return nil, im.end(m.GetEnd())
+	}
 	if m.GetRows() == nil {
 		return nil, errProtocol
 	}
@@ -169,6 +223,28 @@ func (im *importing) next(ctx context.Context) ([]*scsv1.ImportRow, error) {
 		v.add("rows", "more than %d in one import: split the list", maxImport)
 	}
 	return rows, v.err()
+}
+
+// end takes what is known of the files; nothing may follow. The error is io.EOF
+// when all is well.
+func (im *importing) end(e *scsv1.ImportEnd) error {
+	v := &violations{}
+	v.between("end.files", int64(len(e.GetFiles())), 0, maxFiles)
+	for _, f := range e.GetFiles()[:min(len(e.GetFiles()), maxFiles)] {
+		v.name("end.files.name", f.GetName())
+		if len(f.GetSha256()) != sha256.Size {
+			v.add("end.files.sha256", "%d bytes, want %d", len(f.GetSha256()), sha256.Size)
+		}
+		im.files = append(im.files, keystore.BatchFile{Name: f.GetName(), SHA256: f.GetSha256()})
+	}
+	if err := v.err(); err != nil {
+		return err
+	}
+	_, err := im.stream.Recv()
+	if err == nil {
+		return errProtocol
+	}
+	return err
 }
 
 func (im *importing) record(row *scsv1.ImportRow) (keystore.Record, *violations) {
@@ -200,6 +276,11 @@ func (im *importing) record(row *scsv1.ImportRow) (keystore.Record, *violations)
 
 func (im *importing) reject(row *scsv1.ImportRow, v *violations) {
 	im.resp.Bad++
+	_, pidErr := amt.ParsePID(clip(row.GetPid()))
+	_, ppsErr := amt.ParsePPS(clip(row.GetPps()))
+	if errors.Is(pidErr, amt.ErrPairChecksum) || errors.Is(ppsErr, amt.ErrPairChecksum) {
+		im.resp.BadChecksums++
+	}
 	if len(im.resp.GetRejected()) >= maxRejected {
 		return
 	}

@@ -52,6 +52,13 @@ var methods = map[string]Rule{
 	scsv1.KeyService_ExportBatch_FullMethodName:  changes(admin, staging),
 	scsv1.KeyService_FinishExport_FullMethodName: changes(admin, staging),
 
+	scsv1.KeyService_UpdateBatch_FullMethodName:      changes(admin, procurement),
+	scsv1.KeyService_RetireBatch_FullMethodName:      changes(admin, procurement),
+	scsv1.KeyService_SetKeyMapping_FullMethodName:    changes(admin, procurement),
+	scsv1.KeyService_GetKeyMapping_FullMethodName:    reads(admin, operator, staging, procurement, auditor),
+	scsv1.KeyService_ListKeyMappings_FullMethodName:  reads(admin, operator, staging, procurement, auditor),
+	scsv1.KeyService_DeleteKeyMapping_FullMethodName: changes(admin, procurement),
+
 	scsv1.ProfileService_ApplyProfile_FullMethodName: changes(admin, operator),
 	scsv1.ProfileService_GetProfile_FullMethodName:   reads(admin, operator, staging, procurement, auditor),
 	scsv1.ProfileService_ListProfiles_FullMethodName: reads(admin, operator, staging, procurement, auditor),
@@ -59,6 +66,7 @@ var methods = map[string]Rule{
 	scsv1.DeviceService_GetDevice_FullMethodName:            reads(admin, operator, staging, desk, auditor),
 	scsv1.DeviceService_ListDevices_FullMethodName:          reads(admin, operator, staging, desk, auditor),
 	scsv1.DeviceService_AssignDevice_FullMethodName:         changes(admin, operator),
+	scsv1.DeviceService_ImportDevices_FullMethodName:        changes(admin, operator),
 	scsv1.DeviceService_RetryDevice_FullMethodName:          changes(admin, operator, staging),
 	scsv1.DeviceService_PauseDevice_FullMethodName:          changes(admin, operator),
 	scsv1.DeviceService_CancelDevice_FullMethodName:         changes(admin, operator),

@@ -3,11 +3,13 @@ package rpc
 import (
 	"fmt"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/amtscs/amtscs/amt"
 )
@@ -15,6 +17,7 @@ import (
 // Bounds of fields that have no narrower ones of their own.
 const (
 	maxText     = 256 // bytes of a name, source or place
+	maxNotes    = 1024
 	maxPage     = 1000
 	maxDocument = 256 << 10 // of a profile
 	maxCSR      = 16 << 10
@@ -108,6 +111,35 @@ func (v *violations) name(field, s string) string {
 
 // reason is a caller's reason for the audit log.
 func (v *violations) reason(s string) { v.text("reason", s, 1024) }
+
+// moment is a time, zero for none.
+func (v *violations) moment(field string, t *timestamppb.Timestamp) time.Time {
+	if t == nil {
+		return time.Time{}
+	}
+	if err := t.CheckValid(); err != nil || t.AsTime().Unix() <= 0 {
+		v.add(field, "no time")
+		return time.Time{}
+	}
+	return t.AsTime()
+}
+
+// future is a time that is to come, zero for none.
+func (v *violations) future(field string, t *timestamppb.Timestamp, now time.Time) time.Time {
+	at := v.moment(field, t)
+	if !at.IsZero() && !at.After(now) {
+		v.add(field, "the time has passed")
+	}
+	return at
+}
+
+// currentPassword is what MEBx may have: any 32 printable characters.
+func (v *violations) currentPassword(field, s string) amt.Secret {
+	if len(s) > amt.PasswordMax || strings.TrimSpace(s) != s || strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' }) {
+		v.add(field, "want at most %d printable characters of 7-bit ASCII, and no space first or last", amt.PasswordMax)
+	}
+	return amt.NewSecretString(s)
+}
 
 // page wants a page size from 0 to 1000 and a token of a possible length.
 func (v *violations) page(size int32, token string) {

@@ -974,7 +974,10 @@ type ImportDevicesResponse struct {
 	// Whether the other rows are in the store now.
 	Stored bool `protobuf:"varint,8,opt,name=stored,proto3" json:"stored,omitempty"`
 	// Rows with a password.
-	Passwords     int64 `protobuf:"varint,9,opt,name=passwords,proto3" json:"passwords,omitempty"`
+	Passwords int64 `protobuf:"varint,9,opt,name=passwords,proto3" json:"passwords,omitempty"`
+	// Those of them whose passwords were passed over: the device was set up here and
+	// has others.
+	KeptPasswords int64 `protobuf:"varint,10,opt,name=kept_passwords,json=keptPasswords,proto3" json:"kept_passwords,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1068,6 +1071,13 @@ func (x *ImportDevicesResponse) GetStored() bool {
 func (x *ImportDevicesResponse) GetPasswords() int64 {
 	if x != nil {
 		return x.Passwords
+	}
+	return 0
+}
+
+func (x *ImportDevicesResponse) GetKeptPasswords() int64 {
+	if x != nil {
+		return x.KeptPasswords
 	}
 	return 0
 }
@@ -1703,7 +1713,7 @@ const file_scs_v1_device_service_proto_rawDesc = "" +
 	"\aprofile\x18\x04 \x01(\tR\aprofile\x12\x14\n" +
 	"\x05batch\x18\x05 \x01(\tR\x05batch\x12(\n" +
 	"\rmebx_password\x18\x06 \x01(\tB\x03\x80\x01\x01R\fmebxPassword\x12*\n" +
-	"\x0eadmin_password\x18\a \x01(\tB\x03\x80\x01\x01R\radminPassword\"\x8b\x02\n" +
+	"\x0eadmin_password\x18\a \x01(\tB\x03\x80\x01\x01R\radminPassword\"\xb2\x02\n" +
 	"\x15ImportDevicesResponse\x12\x12\n" +
 	"\x04rows\x18\x01 \x01(\x03R\x04rows\x12\x14\n" +
 	"\x05added\x18\x02 \x01(\x03R\x05added\x12\x14\n" +
@@ -1713,7 +1723,9 @@ const file_scs_v1_device_service_proto_rawDesc = "" +
 	"\x03bad\x18\x06 \x01(\x03R\x03bad\x122\n" +
 	"\brejected\x18\a \x03(\v2\x16.scs.v1.RejectedDeviceR\brejected\x12\x16\n" +
 	"\x06stored\x18\b \x01(\bR\x06stored\x12\x1c\n" +
-	"\tpasswords\x18\t \x01(\x03R\tpasswords\"l\n" +
+	"\tpasswords\x18\t \x01(\x03R\tpasswords\x12%\n" +
+	"\x0ekept_passwords\x18\n" +
+	" \x01(\x03R\rkeptPasswords\"l\n" +
 	"\x0eRejectedDevice\x12\x14\n" +
 	"\x05place\x18\x01 \x01(\tR\x05place\x12\x12\n" +
 	"\x04uuid\x18\x02 \x01(\tR\x04uuid\x12\x16\n" +
