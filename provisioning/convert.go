@@ -29,7 +29,7 @@ func deviceOf(d *pb.Device) Device {
 		FQDN: shownName(d), AssignedFQDN: d.GetAssignedFqdn(),
 		Profile: shownProfile(d), AssignedProfile: d.GetAssignedProfile(), ProfileVersion: d.GetProfileVersion(),
 		AssignedBatch: d.GetAssignedBatch(),
-		PID: pidOf(d.GetCurrentPid()), NextPID: pidOf(d.GetNextPid()), NextPIDInDoubt: d.GetNextPidDoubtful(),
+		PID:           pidOf(d.GetCurrentPid()), NextPID: pidOf(d.GetNextPid()), NextPIDInDoubt: d.GetNextPidDoubtful(),
 		NeedsVisit: d.GetNeedsVisit(), Address: d.GetAddress(), Realm: d.GetRealm(),
 		HelloAt: instant(d.GetHelloAt()), Certificate: d.GetCertificate(),
 		Operational: d.GetOperational(), OperationalAt: instant(d.GetOperationalAt()),

@@ -44,6 +44,29 @@ func (a *app) askNewPassword(ctx context.Context, what string) (string, error) {
 	return first, nil
 }
 
+// askCurrentPassword reads the password that MEBx has: once and unseen from a
+// terminal, else one line of standard input.
+func (a *app) askCurrentPassword(ctx context.Context) (string, error) {
+	var line string
+	var err error
+	if f, ok := a.stdin.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		line, err = a.askUnseen(ctx, f, "MEBx password that the PCs have now: ")
+	} else {
+		line, err = bufio.NewReader(interruptible{ctx, a.stdin}).ReadString('\n')
+		line = strings.TrimRight(line, "\r\n")
+		if line != "" && ctx.Err() == nil {
+			err = nil
+		}
+	}
+	switch {
+	case ctx.Err() != nil:
+		return "", ctx.Err()
+	case line == "":
+		return "", failed("type it, or write it to standard input", "no password was given: %v", err)
+	}
+	return line, err
+}
+
 // askUnseen leaves the terminal as it was, also when a signal ends the question.
 func (a *app) askUnseen(ctx context.Context, f *os.File, prompt string) (string, error) {
 	before, err := term.GetState(int(f.Fd()))

@@ -15,7 +15,7 @@ import (
 
 func (a *app) device() *cobra.Command {
 	return a.group("device", "PCs, their names, states and passwords",
-		a.deviceList(), a.deviceShow(), a.deviceAssign(), a.deviceRetry(), a.devicePause(), a.deviceCancel(), a.devicePassword())
+		a.deviceList(), a.deviceShow(), a.deviceAssign(), a.deviceImport(), a.deviceRetry(), a.devicePause(), a.deviceCancel(), a.devicePassword())
 }
 
 func (a *app) deviceList() *cobra.Command {
@@ -113,7 +113,7 @@ func (a *app) printStory(device proto.Message, story []*scsv1.Event) error {
 }
 
 func showDevice(w io.Writer, d *scsv1.Device, story []*scsv1.Event) {
-	fields(w, "uuid", d.GetUuid(), "name", d.GetFqdn(), "profile", d.GetProfile(),
+	fields(w, "uuid", d.GetUuid(), "name", d.GetFqdn(), "profile", d.GetProfile(), "batch", d.GetBatch(),
 		"state", word(d.GetState()), "status", word(d.GetStatus()), "step", d.GetStep(), "since", when(d.GetSince()),
 		"reason", d.GetReason(), "detail", d.GetMessage(), "next try", when(d.GetNextAttemptTime()),
 		"address", d.GetAddress(), "amt", d.GetAmtVersion(), "pid", d.GetPid(), "next pid", d.GetNextPid(),
@@ -133,12 +133,12 @@ func showDevice(w io.Writer, d *scsv1.Device, story []*scsv1.Event) {
 func (a *app) deviceAssign() *cobra.Command {
 	var req scsv1.AssignDeviceRequest
 	c := &cobra.Command{
-		Use: "assign UUID [--fqdn NAME] [--profile PROFILE]", Short: "Give a device its name and profile, seen or not yet",
+		Use: "assign UUID [--fqdn NAME] [--profile PROFILE] [--batch BATCH]", Short: "Give a device its name and profile, seen or not yet",
 		Long: "Give a device its name and profile, whether it has said hello or not. A set-up takes them when it begins or is\n" +
 			"retried; a device that is Operational takes them at its next set-up.", Args: takes("UUID"),
 		RunE: func(c *cobra.Command, args []string) error {
-			if req.GetFqdn() == "" && req.GetProfile() == "" {
-				return usage("%s needs --fqdn or --profile", c.CommandPath())
+			if req.GetFqdn() == "" && req.GetProfile() == "" && req.GetBatch() == "" {
+				return usage("%s needs --fqdn, --profile or --batch", c.CommandPath())
 			}
 			req.Uuid = args[0]
 			return a.call(c.Context(), func(ctx context.Context, conn *grpc.ClientConn) error {
@@ -155,6 +155,7 @@ func (a *app) deviceAssign() *cobra.Command {
 	}
 	c.Flags().StringVar(&req.Fqdn, "fqdn", "", "the name it gets")
 	c.Flags().StringVar(&req.Profile, "profile", "", "the profile it gets")
+	c.Flags().StringVar(&req.Batch, "batch", "", "the batch whose profile it gets when it has none of its own")
 	return c
 }
 

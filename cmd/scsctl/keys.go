@@ -18,7 +18,7 @@ import (
 func (a *app) keys() *cobra.Command {
 	return a.group("keys", "PID/PPS pairs and the batches they come in",
 		a.keysGenerate(), a.keysImport(), a.keysList(), a.keysShow(), a.keysRevoke(), a.keysReveal(), a.keysBatches(),
-		a.keysSheet(), a.keysCheck(), a.keysExport())
+		a.keysBatch(), a.keysMapping(), a.keysSheet(), a.keysCheck(), a.keysExport())
 }
 
 func (a *app) keysGenerate() *cobra.Command {
@@ -216,6 +216,9 @@ func (a *app) keysBatches() *cobra.Command {
 				if err != nil {
 					return err
 				}
+				for _, b := range all {
+					a.warnBatch(b)
+				}
 				return a.print(&scsv1.ListBatchesResponse{Batches: all}, func(w io.Writer) { batchTable(w, all) })
 			})
 		},
@@ -226,13 +229,10 @@ func (a *app) keysBatches() *cobra.Command {
 func batchTable(w io.Writer, batches []*scsv1.Batch) {
 	rows := make([][]string, len(batches))
 	for i, b := range batches {
-		var free int64
-		for _, c := range b.GetCounts() {
-			if c.GetState() == scsv1.KeyState_KEY_STATE_AVAILABLE {
-				free = c.GetCount()
-			}
+		rows[i] = []string{
+			b.GetName(), strconv.FormatInt(b.GetKeyCount(), 10), strconv.FormatInt(available(b), 10), b.GetProfile(), word(b.GetModel()),
+			b.GetSource(), b.GetCreatedBy(), when(b.GetCreateTime()), b.GetVendor(), expiry(b),
 		}
-		rows[i] = []string{b.GetName(), strconv.FormatInt(b.GetKeyCount(), 10), strconv.FormatInt(free, 10), b.GetProfile(), word(b.GetModel()), b.GetSource(), b.GetCreatedBy(), when(b.GetCreateTime())}
 	}
-	columns(w, []string{"BATCH", "PAIRS", "AVAILABLE", "PROFILE", "MODEL", "SOURCE", "BY", "CREATED"}, rows)
+	columns(w, []string{"BATCH", "PAIRS", "AVAILABLE", "PROFILE", "MODEL", "SOURCE", "BY", "CREATED", "VENDOR", "EXPIRES"}, rows)
 }

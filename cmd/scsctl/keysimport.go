@@ -5,15 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/amtscs/amtscs/amt"
 	"github.com/amtscs/amtscs/keystore/batch"
-	"github.com/amtscs/amtscs/media"
 	scsv1 "github.com/amtscs/amtscs/proto/scs/v1"
 )
 
@@ -21,130 +21,259 @@ import (
 const importRows = 500
 
 func (a *app) keysImport() *cobra.Command {
-	im := &importer{app: a}
+	im := &importer{lists: lists{app: a}}
 	c := &cobra.Command{
-		Use: "import FILE --batch NAME", Short: "Import a list of pairs: setup.bin or CSV (- for standard input)",
-		Long: "Import a list of pairs: a setup.bin, or CSV with the columns pid,pps,current_password,new_password, of\n" +
-			"which the last two may be left out. All or nothing: a bad row, or a PID that is known with another PPS,\n" +
-			"stops the import unless --skip-bad is given. Importing a list again changes nothing.",
-		Args: takes("FILE"),
-		RunE: func(c *cobra.Command, args []string) error {
-			im.file = args[0]
-			if im.header.GetBatch() == "" {
-				im.header.Batch = batchName(args[0])
-			}
-			return a.stream(c.Context(), im.run)
-		},
+		Use: "import FILE...", Short: "Import lists of pairs: setup.bin or tables, gzip too (- for standard input)",
+		Long: "Import lists of pairs into one batch: setup.bin, CSV with the columns pid,pps,current_password,new_password,\n" +
+			"of which the last two may be left out, id,pid,pps,current_password,admin_password,used, lines of PID and PPS,\n" +
+			"or any other table by --columns or --mapping. Files may be compressed with gzip. All or nothing, over all files:\n" +
+			"a bad row, or a PID that is known with another PPS, stops the import unless --skip-bad is given. Importing a\n" +
+			"list again changes nothing.",
+		Args: someFiles,
+		RunE: func(c *cobra.Command, args []string) error { return im.command(c.Context(), args) },
 	}
-	f := c.Flags()
-	f.StringVar(&im.header.Batch, "batch", "", "the batch that takes them (default: the file's name)")
-	f.StringVar(&im.header.Profile, "profile", "", "the profile of a new batch (default: the profile named default)")
-	f.Var(&enumFlag[scsv1.SetupModel]{&im.header.Model, "model"}, "model", "manual, usbkey or oem: how the pairs reach their PCs (default usbkey for a setup.bin, else oem)")
-	f.BoolVar(&im.header.DryRun, "dry-run", false, "check and report, store nothing")
-	f.BoolVar(&im.header.SkipBad, "skip-bad", false, "leave bad and conflicting rows out and import the others")
+	f, h := c.Flags(), &im.header
+	f.StringVar(&h.Batch, "batch", "", "the batch that takes them (default: the file's name)")
+	f.StringVar(&h.Profile, "profile", "", "the profile of a new batch (default: the profile named default)")
+	f.Var(&enumFlag[scsv1.SetupModel]{&h.Model, "model"}, "model", "manual, usbkey or oem: how the pairs reach their PCs (default usbkey for a setup.bin, else oem)")
+	f.StringVar(&h.Vendor, "vendor", "", "of a new batch: who delivered it")
+	f.StringVar(&h.OrderNumber, "order", "", "of a new batch: the number of its order")
+	f.StringVar(&h.Notes, "notes", "", "of a new batch: free text")
+	f.StringVar(&im.expires, "expires", "", "of a new batch: the day (UTC) or time from which its unused pairs are refused, as 2027-12-31")
+	f.StringVar(&im.password, "current-password", "", "of a new batch: prompt asks for the MEBx password of PCs whose row has none")
+	f.StringVar(&im.mapping, "mapping", "", "read tables as this mapping says: scsctl keys mapping list shows them")
+	f.BoolVar(&h.DryRun, "dry-run", false, "check and report, store nothing")
+	f.BoolVar(&h.SkipBad, "skip-bad", false, "leave bad and conflicting rows out and import the others")
+	im.flags(f)
 	return c
 }
 
-// batchName is the file's name without its folders and suffix.
+// someFiles wants one file or more.
+func someFiles(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return takes("FILE")(c, args)
+	}
+	return nil
+}
+
+// batchName is the file's name without its folders and suffixes.
 func batchName(path string) string {
 	if path == "-" {
 		return "import"
 	}
-	base := filepath.Base(path)
+	base := strings.TrimSuffix(filepath.Base(path), ".gz")
 	return base[:len(base)-len(filepath.Ext(base))]
 }
 
-// importer streams one file to the server.
+// importer streams lists to the server.
 type importer struct {
-	app    *app
-	file   string
-	header scsv1.ImportHeader
+	lists
+	header                     scsv1.ImportHeader
+	expires, password, mapping string
 
-	stream  grpc.ClientStreamingClient[scsv1.ImportKeysRequest, scsv1.ImportKeysResponse]
-	pending []*scsv1.ImportRow
+	stream   grpc.ClientStreamingClient[scsv1.ImportKeysRequest, scsv1.ImportKeysResponse]
+	pending  []*scsv1.ImportRow
+	bad      batch.RowErrors // of all files; Rows are the first maxTold
+	rejected []*scsv1.RejectedRow
+	sent     bool // the whole list
 }
 
-// run sends the rows as they are read. Bad rows are known at the end of the file
-// only: breaking off then leaves nothing in the store.
-func (im *importer) run(ctx context.Context, conn *grpc.ClientConn) error {
-	format, r, done, err := im.open(ctx)
+func (im *importer) command(ctx context.Context, paths []string) error {
+	h := &im.header
+	if h.GetBatch() == "" && len(paths) > 1 {
+		return usage("several files go into one batch: name it with --batch")
+	}
+	if h.GetBatch() == "" {
+		h.Batch = batchName(paths[0])
+	}
+	if im.mapping != "" && im.columns != "" {
+		return usage("--mapping and --columns are two ways to say the same: give one")
+	}
+	if err := im.check(h.GetDryRun(), h.GetSkipBad()); err != nil {
+		return err
+	}
+	var err error
+	if h.ExpireTime, err = parseExpiry(im.expires); err != nil {
+		return usage("--expires %v", err)
+	}
+	if err := im.askPassword(ctx, paths); err != nil {
+		return err
+	}
+	return im.app.stream(ctx, func(ctx context.Context, conn *grpc.ClientConn) error {
+		client := scsv1.NewKeyServiceClient(conn)
+		if err := im.takeMapping(ctx, client); err != nil {
+			return err
+		}
+		if err := im.layout.CheckPairs(); err != nil {
+			return usage("--columns: %v", err)
+		}
+		return im.run(ctx, client, paths)
+	})
+}
+
+func (im *importer) askPassword(ctx context.Context, paths []string) error {
+	switch im.password {
+	case "":
+		return nil
+	case "prompt":
+	default:
+		return usage("--current-password %q: want prompt; a password does not belong on a command line", im.password)
+	}
+	for _, p := range paths {
+		if p == "-" {
+			return usage("--current-password prompt and - both want standard input: name a file")
+		}
+	}
+	var err error
+	im.header.CurrentPassword, err = im.app.askCurrentPassword(ctx)
+	return err
+}
+
+// takeMapping fetches the layout that --mapping names.
+func (im *importer) takeMapping(ctx context.Context, client scsv1.KeyServiceClient) error {
+	if im.mapping == "" {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, im.app.timeout)
+	defer cancel()
+	resp, err := client.GetKeyMapping(ctx, &scsv1.GetKeyMappingRequest{Name: im.mapping})
 	if err != nil {
 		return err
 	}
-	defer done()
+	im.layout, err = layoutOf(resp.GetMapping())
+	return err
+}
+
+// run sends the rows as they are read. Bad rows are known at the end of the files
+// only: breaking off then leaves nothing in the store.
+func (im *importer) run(ctx context.Context, client scsv1.KeyServiceClient, paths []string) error {
+	defer im.closeAll()
+	if err := im.open(ctx, paths); err != nil {
+		return err
+	}
+	if err := im.model(); err != nil {
+		return err
+	}
+	im.bar = newProgress(im.app.stderr, im.size(), &im.read)
+	defer im.bar.end()
+	sctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	resp, err := im.exchange(sctx, client)
+	if err != nil {
+		return err
+	}
+	return im.report(ctx, resp)
+}
+
+// model says how the pairs reach their PCs.
+func (im *importer) model() error {
+	h := &im.header
+	for _, f := range im.files {
+		if f.format != im.files[0].format && h.GetModel() == 0 {
+			return usage("a setup.bin and a table in one call: say --model, or import them one by one")
+		}
+		h.Source += ", " + f.name
+	}
+	h.Source = strings.TrimPrefix(h.GetSource(), ", ")
+	if len(im.files) > 1 && len(h.GetSource()) > 200 {
+		h.Source = plural(len(im.files), "file")
+	}
+	stick := im.files[0].format == batch.SetupBin
 	// A list in CSV for USB keys has yet to be written to them; any other pair is
 	// where it belongs.
-	im.header.Exported = format == batch.SetupBin || im.header.GetModel() != scsv1.SetupModel_SETUP_MODEL_USB_KEY
-	if im.header.GetModel() == 0 && format == batch.SetupBin {
-		im.header.Model = scsv1.SetupModel_SETUP_MODEL_USB_KEY
+	h.Exported = stick || h.GetModel() != scsv1.SetupModel_SETUP_MODEL_USB_KEY
+	if h.GetModel() == 0 && stick {
+		h.Model = scsv1.SetupModel_SETUP_MODEL_USB_KEY
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	if im.stream, err = scsv1.NewKeyServiceClient(conn).ImportKeys(ctx); err != nil {
-		return err
-	}
-	if err := im.send(&scsv1.ImportKeysRequest{Part: &scsv1.ImportKeysRequest_Header{Header: &im.header}}); err != nil {
-		return err
-	}
-	bad, err := im.sendFile(format, r)
-	if err != nil {
-		return err
-	}
-	if bad != nil && !im.header.GetSkipBad() && !im.header.GetDryRun() {
-		im.tellBad(bad)
-		return failed("mend the rows, or import the others with --skip-bad", "%s: nothing was imported", plural(len(bad.Rows)+bad.More, "bad row"))
-	}
-	resp, err := im.stream.CloseAndRecv()
-	if err != nil {
-		return err
-	}
-	return im.report(resp, bad)
+	h.ListConflicts = im.rejects != ""
+	return nil
 }
 
-func (im *importer) open(ctx context.Context) (batch.Format, io.Reader, func(), error) {
-	if im.file == "-" {
-		im.header.Source = "standard input"
-		format, r, err := batch.Detect(interruptible{ctx, im.app.stdin})
-		return format, r, func() {}, err
+// exchange sends everything and receives the server's report. With bad rows that
+// stop the import it says so instead.
+func (im *importer) exchange(ctx context.Context, client scsv1.KeyServiceClient) (*scsv1.ImportKeysResponse, error) {
+	var err error
+	if im.stream, err = client.ImportKeys(ctx); err != nil {
+		return nil, unsure(err, false)
 	}
-	f, err := os.Open(im.file)
+	end, err := im.sendAll()
 	if err != nil {
-		return 0, nil, nil, fmt.Errorf("reading the list: %w", err)
+		return nil, unsure(err, im.sent)
 	}
-	im.header.Source = filepath.Base(im.file)
-	content, err := media.Content(f) // of the setup.bin in a disk image
-	if err != nil {
-		_ = f.Close()
-		return 0, nil, nil, fmt.Errorf("reading the list: %s: %w", im.file, err)
+	if im.badRows > 0 && im.stops() {
+		return nil, failed("mend the rows, or import the others with --skip-bad", "%s: nothing was imported", plural(im.badRows, "bad row"))
 	}
-	format, r, err := batch.Detect(interruptible{ctx, content})
-	if err != nil {
-		_ = f.Close()
-		return 0, nil, nil, fmt.Errorf("reading the list: %w", err)
-	}
-	return format, r, func() { _ = f.Close() }, nil
-}
-
-// sendFile sends the good rows and returns the bad ones.
-func (im *importer) sendFile(format batch.Format, r io.Reader) (*batch.RowErrors, error) {
-	read := batch.ReadCSV
-	if format == batch.SetupBin {
-		read = batch.ReadSetupBin
-	}
-	err := read(im.header.GetSource(), r, im.add)
-	var bad *batch.RowErrors
-	if errors.As(err, &bad) {
-		err = nil
-	}
-	if err != nil {
+	if err := im.sameShape(); err != nil {
 		return nil, err
 	}
-	return bad, im.flush()
+	if err := im.send(&scsv1.ImportKeysRequest{Part: &scsv1.ImportKeysRequest_End{End: end}}); err != nil {
+		return nil, unsure(err, im.sent)
+	}
+	im.sent = true
+	im.bar.storing.Store(true)
+	resp, err := im.stream.CloseAndRecv()
+	im.bar.end()
+	if err != nil {
+		return nil, unsure(err, true)
+	}
+	return resp, nil
 }
 
-func (im *importer) add(row batch.Row) error {
+// stops reports whether a bad row keeps everything out.
+func (im *importer) stops() bool { return !im.header.GetSkipBad() && !im.header.GetDryRun() }
+
+func (im *importer) sendAll() (*scsv1.ImportEnd, error) {
+	if err := im.send(&scsv1.ImportKeysRequest{Part: &scsv1.ImportKeysRequest_Header{Header: &im.header}}); err != nil {
+		return nil, err
+	}
+	end := &scsv1.ImportEnd{}
+	for _, f := range im.files {
+		if err := im.sendFile(f); err != nil {
+			return nil, err
+		}
+		sum, err := f.sha256()
+		if err != nil {
+			return nil, err
+		}
+		name := f.name
+		if f.path != "-" {
+			name = placeName(f.path, nil)
+		}
+		end.Files = append(end.Files, &scsv1.ImportFile{Name: name, Sha256: sum})
+	}
+	return end, im.flush()
+}
+
+// sendFile sends the good rows and tells of the bad ones.
+func (im *importer) sendFile(f *listFile) error {
+	opts := im.options(f)
+	opts.Bad = im.noteBad
+	err := batch.ReadAs(f.format, f.name, f.r, opts, func(row batch.Row) error {
+		im.bar.rows.Add(1)
+		if im.badRows > 0 && im.stops() {
+			return nil // it is only looked at
+		}
+		return im.add(f.name, row)
+	})
+	var bad *batch.RowErrors
+	if errors.As(err, &bad) {
+		im.bad.Checksums += bad.Checksums
+		im.bad.Passwords += bad.Passwords
+		return nil
+	}
+	return err
+}
+
+func (im *importer) noteBad(e *batch.RowError) {
+	im.tellBad(e)
+	if len(im.rejected) < maxTold {
+		im.rejected = append(im.rejected, &scsv1.RejectedRow{Place: fmt.Sprintf("%s:%d", e.File, e.Line), Reason: "BadRow", Message: e.What()})
+	}
+}
+
+func (im *importer) add(file string, row batch.Row) error {
 	im.pending = append(im.pending, &scsv1.ImportRow{
-		Place:           fmt.Sprintf("%s:%d", im.header.GetSource(), row.Line),
+		Place:           fmt.Sprintf("%s:%d", file, row.Line),
 		Pid:             row.Pair.PID.String(),
 		Pps:             amt.RevealPPS(row.Pair.PPS),
 		CurrentPassword: string(row.CurrentPassword.Reveal()),
@@ -175,45 +304,15 @@ func (im *importer) send(m *scsv1.ImportKeysRequest) error {
 	return err
 }
 
-func (im *importer) tellBad(bad *batch.RowErrors) {
-	for _, row := range bad.Rows {
-		_, _ = fmt.Fprintf(im.app.stderr, "scsctl: %s\n", printable(row.Error()))
+// parseExpiry reads a day, from whose begin in UTC it counts, or a time; "" is
+// nil.
+func parseExpiry(s string) (*timestamppb.Timestamp, error) {
+	if s == "" {
+		return nil, nil
 	}
-	if bad.More > 0 {
-		_, _ = fmt.Fprintf(im.app.stderr, "scsctl: and %d more\n", bad.More)
+	at, err := parseTime(s)
+	if err != nil {
+		return nil, fmt.Errorf("%q: want a day, as 2027-12-31, or a time, as 2027-12-31T18:00:00Z", s)
 	}
-}
-
-// report prints what became of the rows and chooses the exit status.
-func (im *importer) report(resp *scsv1.ImportKeysResponse, bad *batch.RowErrors) error {
-	left := resp.GetConflicts() + resp.GetBad()
-	for _, r := range resp.GetRejected() {
-		_, _ = fmt.Fprintf(im.app.stderr, "scsctl: %s: %s: %s\n", printable(r.GetPlace()), printable(r.GetPid()), printable(r.GetMessage()))
-	}
-	for _, pid := range resp.GetDifferingPids() {
-		_, _ = fmt.Fprintf(im.app.stderr, "scsctl: note: %s is known with other passwords; they stay as they are\n", printable(pid))
-	}
-	if bad != nil {
-		im.tellBad(bad)
-		left += int64(len(bad.Rows) + bad.More)
-		resp.Rows += int64(len(bad.Rows) + bad.More)
-		resp.Bad += int64(len(bad.Rows) + bad.More)
-	}
-	err := im.app.print(resp, func(w io.Writer) {
-		_, _ = fmt.Fprintf(w, "%s: %d new, %d known, %d conflicting, %d bad\n",
-			plural(resp.GetRows(), "row"), resp.GetAdded(), resp.GetKnown(), resp.GetConflicts(), resp.GetBad())
-	})
-	switch {
-	case err != nil:
-		return err
-	case im.header.GetDryRun() && left == 0:
-		return nil
-	case im.header.GetDryRun():
-		return failed("", "%s would not be imported", plural(left, "row"))
-	case !resp.GetStored():
-		return failed("mend the rows, or import the others with --skip-bad", "%s cannot be imported: nothing was imported", plural(left, "row"))
-	case left > 0:
-		return partly("mend what is left out and import the file again", "%s left out", plural(left, "row"))
-	}
-	return nil
+	return timestamppb.New(at), nil
 }

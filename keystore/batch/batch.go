@@ -80,13 +80,16 @@ type RowError struct {
 	Err   error  // shows no value of the row
 	Cure  string // "" when there is none to tell
 	// Raw is the line, when Options asked for it; empty for one that was too long,
-	// and for a record of a setup.bin.
+	// and for a damaged record of a setup.bin.
 	Raw amt.Secret
 }
 
-// Error is file:line: field: what; cure. A question mark needs no semicolon.
-func (e *RowError) Error() string {
-	s := fmt.Sprintf("%s:%d: ", e.File, e.Line)
+// Error is file:line: field: what; cure.
+func (e *RowError) Error() string { return fmt.Sprintf("%s:%d: %s", e.File, e.Line, e.What()) }
+
+// What is Error without the place. A question mark needs no semicolon.
+func (e *RowError) What() string {
+	s := ""
 	if e.Field != "" {
 		s += e.Field + ": "
 	}
@@ -184,7 +187,7 @@ func Read(name string, r io.Reader, fn func(Row) error) error {
 }
 
 // ReadAs is ReadSetupBin or ReadTable, whichever Detect found. A setup.bin needs
-// no Layout and has no lines.
+// no Layout; what Options say of lines are those of a CSV file of its records.
 func ReadAs(format Format, name string, r io.Reader, opts Options, fn func(Row) error) error {
 	if format == SetupBin {
 		return readSetupBin(name, r, opts, fn)

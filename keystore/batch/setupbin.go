@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
+	"github.com/amtscs/amtscs/amt"
 	"github.com/amtscs/amtscs/setupbin"
 )
 
@@ -23,6 +25,12 @@ func readSetupBin(name string, r io.Reader, opts Options, fn func(Row) error) er
 	sr, err := setupbin.NewReader(r)
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
+	}
+	if opts.Begun != nil {
+		opts.Begun(SetupBin.String())
+	}
+	if opts.Head != nil {
+		opts.Head(amt.NewSecretString(strings.TrimSuffix(Header, "\n")))
 	}
 	c := &collector{file: name, each: opts.Bad, keep: opts.Raw}
 	for n := 1; ; n++ {

@@ -33,6 +33,9 @@ type Options struct {
 	// Head, if set, takes the lines before the first row, which rows of the same
 	// layout need before them.
 	Head func(line amt.Secret)
+	// Begun, if set, takes the shape of the table once it is known: tables of one
+	// shape can be put together.
+	Begun func(shape string)
 	// Bad, if set, takes every bad row, also those that RowErrors only counts.
 	Bad func(*RowError)
 	// Note, if set, takes what a person should know of a line, without values.
@@ -147,7 +150,11 @@ func (t *table) line(n int, b []byte) error {
 		if err != nil {
 			return &RowError{File: t.file, Line: n, Err: err, Cure: "want " + t.kind.want + "; or say which column is which with --columns"}
 		}
-		if t.begun = true; header {
+		t.begun = true
+		if t.opts.Begun != nil {
+			t.opts.Begun(t.separator.String() + " " + t.columns.String())
+		}
+		if header {
 			t.head(b)
 			t.noteHeader(n)
 			return nil

@@ -1,0 +1,196 @@
+package main
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"strconv"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	scsv1 "github.com/amtscs/amtscs/proto/scs/v1"
+)
+
+func (a *app) keysBatch() *cobra.Command {
+	list := a.keysBatches()
+	list.Use = "list"
+	return a.group("batch", "Batches: where pairs came from, and what holds for all of them",
+		list, a.batchShow(), a.batchSet(), a.batchRetire())
+}
+
+// expiry shows until when a batch's unused pairs are good.
+func expiry(b *scsv1.Batch) string {
+	switch {
+	case b.GetRetireTime() != nil:
+		return "retired"
+	case b.GetExpired():
+		return "expired"
+	case b.GetExpireTime() == nil:
+		return ""
+	}
+	return when(b.GetExpireTime())
+}
+
+func (a *app) batchShow() *cobra.Command {
+	return &cobra.Command{
+		Use: "show NAME", Short: "Show a batch, its numbers and its files", Args: takes("NAME"),
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.call(c.Context(), func(ctx context.Context, conn *grpc.ClientConn) error {
+				resp, err := scsv1.NewKeyServiceClient(conn).GetBatch(ctx, &scsv1.GetBatchRequest{Name: args[0]})
+				if err != nil {
+					return err
+				}
+				a.warnBatch(resp.GetBatch())
+				return a.print(resp, func(w io.Writer) { showBatch(w, resp.GetBatch()) })
+			})
+		},
+	}
+}
+
+// warnBatch tells of unused pairs that are refused.
+func (a *app) warnBatch(b *scsv1.Batch) {
+	if n := available(b); n > 0 && b.GetExpired() && b.GetRetireTime() == nil {
+		_, _ = fmt.Fprintf(a.stderr, "scsctl: warning: batch %s has expired: %s unused, and refused; scsctl keys batch set gives it more time, scsctl keys batch retire ends it\n",
+			printable(b.GetName()), plural(n, "pair"))
+	}
+}
+
+func available(b *scsv1.Batch) int64 {
+	for _, c := range b.GetCounts() {
+		if c.GetState() == scsv1.KeyState_KEY_STATE_AVAILABLE {
+			return c.GetCount()
+		}
+	}
+	return 0
+}
+
+func showBatch(w io.Writer, b *scsv1.Batch) {
+	password, expires := "", when(b.GetExpireTime())
+	if b.GetHasCurrentPassword() {
+		password = "known"
+	}
+	if b.GetExpired() {
+		expires += " (expired)"
+	}
+	fields(w, "name", b.GetName(), "profile", b.GetProfile(), "model", word(b.GetModel()), "source", b.GetSource(),
+		"vendor", b.GetVendor(), "order", b.GetOrderNumber(), "created", when(b.GetCreateTime()), "created by", b.GetCreatedBy(),
+		"expires", expires, "retired", when(b.GetRetireTime()), "current password", password, "notes", b.GetNotes(),
+		"pairs", strconv.FormatInt(b.GetKeyCount(), 10))
+	for _, c := range b.GetCounts() {
+		_, _ = fmt.Fprintf(w, "  %-10s %d\n", word(c.GetState()), c.GetCount())
+	}
+	if len(b.GetFiles()) == 0 {
+		return
+	}
+	_, _ = fmt.Fprintln(w, "\nfiles:")
+	rows := make([][]string, len(b.GetFiles()))
+	for i, f := range b.GetFiles() {
+		rows[i] = []string{f.GetName(), strconv.FormatInt(f.GetAdded(), 10), f.GetImportedBy(), when(f.GetImportTime()), hex.EncodeToString(f.GetSha256())}
+	}
+	columns(w, []string{"FILE", "ADDED", "BY", "IMPORTED", "SHA-256"}, rows)
+}
+
+func (a *app) batchSet() *cobra.Command {
+	var req scsv1.UpdateBatchRequest
+	var profile, vendor, order, notes, expires, password string
+	c := &cobra.Command{
+		Use: "set NAME", Short: "Change what is known of a batch", Args: takes("NAME"),
+		Long: "Change what is known of a batch. What is not named stays; an empty value removes. The unused pairs of a batch\n" +
+			"that has expired are refused: hellos that name them wait in the inbox as ExpiredBatch, until a later --expires\n" +
+			"lets the next one in. PCs in set-up, and those that were set up, are not touched.",
+		RunE: func(c *cobra.Command, args []string) error {
+			req.Name = args[0]
+			changed := false
+			for _, f := range []struct {
+				flag string
+				from *string
+				to   **string
+			}{
+				{"profile", &profile, &req.Profile}, {"vendor", &vendor, &req.Vendor}, {"order", &order, &req.OrderNumber}, {"notes", &notes, &req.Notes},
+			} {
+				if c.Flags().Changed(f.flag) {
+					*f.to, changed = f.from, true
+				}
+			}
+			more, err := a.batchSecrets(c, &req, expires, password)
+			if err != nil {
+				return err
+			}
+			if !changed && !more {
+				return usage("%s: say what to change, as --expires 2027-12-31", c.CommandPath())
+			}
+			return a.call(c.Context(), func(ctx context.Context, conn *grpc.ClientConn) error {
+				resp, err := scsv1.NewKeyServiceClient(conn).UpdateBatch(ctx, &req)
+				if err != nil {
+					return err
+				}
+				a.warnBatch(resp.GetBatch())
+				return a.print(resp, func(w io.Writer) { showBatch(w, resp.GetBatch()) })
+			})
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&profile, "profile", "", "the profile of its devices (empty: the profile named default)")
+	f.StringVar(&vendor, "vendor", "", "who delivered it")
+	f.StringVar(&order, "order", "", "the number of its order")
+	f.StringVar(&notes, "notes", "", "free text")
+	f.StringVar(&expires, "expires", "", "the day (UTC) or time from which its unused pairs are refused, as 2027-12-31; never: no such day")
+	f.StringVar(&password, "current-password", "", "prompt asks for the MEBx password of PCs whose pair has none of its own; none removes it")
+	f.StringVar(&req.Reason, "reason", "", "why, for the audit log")
+	return c
+}
+
+// batchSecrets takes the expiry and the password into the request.
+func (a *app) batchSecrets(c *cobra.Command, req *scsv1.UpdateBatchRequest, expires, password string) (changed bool, err error) {
+	switch expires {
+	case "":
+	case "never":
+		req.NeverExpires, changed = true, true
+	default:
+		var at *timestamppb.Timestamp
+		if at, err = parseExpiry(expires); err != nil {
+			return false, usage("--expires %v, or never", err)
+		}
+		req.ExpireTime, changed = at, true
+	}
+	switch password {
+	case "":
+		return changed, nil
+	case "none":
+		req.CurrentPassword = new(string)
+		return true, nil
+	case "prompt":
+		p, err := a.askCurrentPassword(c.Context())
+		req.CurrentPassword = &p
+		return true, err
+	}
+	return false, usage("--current-password %q: want prompt or none; a password does not belong on a command line", password)
+}
+
+func (a *app) batchRetire() *cobra.Command {
+	var req scsv1.RetireBatchRequest
+	c := &cobra.Command{
+		Use: "retire NAME", Short: "Withdraw a batch's pairs that were never used", Args: takes("NAME"),
+		RunE: func(c *cobra.Command, args []string) error {
+			req.Name = args[0]
+			return a.stream(c.Context(), func(ctx context.Context, conn *grpc.ClientConn) error {
+				resp, err := scsv1.NewKeyServiceClient(conn).RetireBatch(ctx, &req)
+				if err != nil {
+					f := explain(err)
+					if f.code == exitUnavailable || f.message == "interrupted" {
+						f.hint = "run the same command again: it goes on where it was"
+					}
+					return f
+				}
+				return a.print(resp, func(w io.Writer) {
+					_, _ = fmt.Fprintf(w, "%s withdrawn; batch %s is retired\n", plural(resp.GetRetired(), "pair"), printable(resp.GetBatch().GetName()))
+				})
+			})
+		},
+	}
+	c.Flags().StringVar(&req.Reason, "reason", "", "why, for the audit log and the pairs' stories")
+	return c
+}
