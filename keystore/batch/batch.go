@@ -150,7 +150,18 @@ func Detect(r io.Reader) (Format, io.Reader, error) {
 	if err != nil {
 		return 0, nil, fmt.Errorf("%w: it is compressed, and cannot be unpacked: %w", ErrFormat, err)
 	}
-	return detect(bufio.NewReaderSize(unpacked, 64<<10))
+	return detect(bufio.NewReaderSize(unpacking{unpacked}, 64<<10))
+}
+
+// unpacking says of errors that the file is damaged.
+type unpacking struct{ r io.Reader }
+
+func (u unpacking) Read(b []byte) (int, error) {
+	n, err := u.r.Read(b)
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = fmt.Errorf("unpacking: %w: is the file cut off? fetch it again", err)
+	}
+	return n, err
 }
 
 var gzipMagic = []byte{0x1f, 0x8b}
