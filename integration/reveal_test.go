@@ -21,6 +21,7 @@ var revealers = map[string]string{
 	"cmd/internal/contextfile": "a user's own private key, written to a 0600 file",
 	"cmd/scsctl":               "pairs of a list, sent to the server",
 	"cmd/scsd":                 "the server's own private keys",
+	"keystore/batch":           "rows of a list, written again for who is to mend them",
 	"keystore":                 "checking the form of a PPS before it is sealed",
 	"rpc":                      "the answers of RevealKey, RevealDevicePassword and ExportBatch",
 	"seal":                     "sealing, and the key-encryption key",
