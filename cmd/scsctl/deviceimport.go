@@ -58,14 +58,16 @@ type deviceImporter struct {
 	header   scsv1.ImportDevicesHeader
 	encoding batch.Encoding
 
-	stream   grpc.ClientStreamingClient[scsv1.ImportDevicesRequest, scsv1.ImportDevicesResponse]
+	up       *upload[scsv1.ImportDevicesRequest, scsv1.ImportDevicesResponse]
 	pending  []*scsv1.ImportDevicesRow
 	rejected []*scsv1.RejectedDevice // that were never sent
 }
 
 func (im *deviceImporter) run(ctx context.Context, client scsv1.DeviceServiceClient, paths []string) error {
 	defer im.closeAll()
-	if err := im.open(ctx, paths); err != nil {
+	sctx, cancel := context.WithCancel(ctx) // of the stream and of reading
+	defer cancel()
+	if err := im.open(sctx, paths); err != nil {
 		return err
 	}
 	for _, f := range im.files {
@@ -80,9 +82,7 @@ func (im *deviceImporter) run(ctx context.Context, client scsv1.DeviceServiceCli
 	}
 	im.bar = newProgress(im.app.stderr, im.size(), &im.read)
 	defer im.bar.end()
-	sctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	resp, err := im.exchange(sctx, client)
+	resp, err := im.exchange(sctx, cancel, client)
 	if err != nil {
 		return err
 	}
@@ -90,13 +90,14 @@ func (im *deviceImporter) run(ctx context.Context, client scsv1.DeviceServiceCli
 }
 
 // exchange sends everything and receives the server's report.
-func (im *deviceImporter) exchange(ctx context.Context, client scsv1.DeviceServiceClient) (*scsv1.ImportDevicesResponse, error) {
-	var err error
-	if im.stream, err = client.ImportDevices(ctx); err != nil {
+func (im *deviceImporter) exchange(ctx context.Context, cancel context.CancelFunc, client scsv1.DeviceServiceClient) (*scsv1.ImportDevicesResponse, error) {
+	stream, err := client.ImportDevices(ctx)
+	if err != nil {
 		return nil, unsure(err, false)
 	}
+	im.up = begin(stream, cancel)
 	if err := im.sendAll(); err != nil {
-		return nil, unsure(err, false)
+		return nil, unsure(im.up.cause(err), false)
 	}
 	if im.badRows > 0 && !im.header.GetSkipBad() && !im.header.GetDryRun() {
 		return nil, failed("mend the rows, or import the others with --skip-bad", "%s: nothing was imported", plural(im.badRows, "bad row"))
@@ -105,7 +106,7 @@ func (im *deviceImporter) exchange(ctx context.Context, client scsv1.DeviceServi
 		return nil, err
 	}
 	im.bar.storing.Store(true)
-	resp, err := im.stream.CloseAndRecv()
+	resp, err := im.up.finish()
 	im.bar.end()
 	if err != nil {
 		return nil, unsure(err, true)
@@ -114,7 +115,7 @@ func (im *deviceImporter) exchange(ctx context.Context, client scsv1.DeviceServi
 }
 
 func (im *deviceImporter) sendAll() error {
-	if err := im.send(&scsv1.ImportDevicesRequest{Part: &scsv1.ImportDevicesRequest_Header{Header: &im.header}}); err != nil {
+	if err := im.up.send(&scsv1.ImportDevicesRequest{Part: &scsv1.ImportDevicesRequest_Header{Header: &im.header}}); err != nil {
 		return err
 	}
 	for _, f := range im.files {
@@ -152,16 +153,7 @@ func (im *deviceImporter) flush() error {
 	}
 	rows := im.pending
 	im.pending = nil
-	return im.send(&scsv1.ImportDevicesRequest{Part: &scsv1.ImportDevicesRequest_Rows{Rows: &scsv1.ImportDevicesRows{Rows: rows}}})
-}
-
-// send gives the server's error where the stream only says that it has ended.
-func (im *deviceImporter) send(m *scsv1.ImportDevicesRequest) error {
-	err := im.stream.Send(m)
-	if errors.Is(err, io.EOF) {
-		_, err = im.stream.CloseAndRecv()
-	}
-	return err
+	return im.up.send(&scsv1.ImportDevicesRequest{Part: &scsv1.ImportDevicesRequest_Rows{Rows: &scsv1.ImportDevicesRows{Rows: rows}}})
 }
 
 // report prints what became of the rows and chooses the exit status.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"path/filepath"
 	"strings"
 
@@ -71,11 +70,10 @@ type importer struct {
 	header                     scsv1.ImportHeader
 	expires, password, mapping string
 
-	stream   grpc.ClientStreamingClient[scsv1.ImportKeysRequest, scsv1.ImportKeysResponse]
+	up       *upload[scsv1.ImportKeysRequest, scsv1.ImportKeysResponse]
 	pending  []*scsv1.ImportRow
 	bad      batch.RowErrors // of all files; Rows are the first maxTold
 	rejected []*scsv1.RejectedRow
-	sent     bool // the whole list
 }
 
 func (im *importer) command(ctx context.Context, paths []string) error {
@@ -148,7 +146,9 @@ func (im *importer) takeMapping(ctx context.Context, client scsv1.KeyServiceClie
 // only: breaking off then leaves nothing in the store.
 func (im *importer) run(ctx context.Context, client scsv1.KeyServiceClient, paths []string) error {
 	defer im.closeAll()
-	if err := im.open(ctx, paths); err != nil {
+	sctx, cancel := context.WithCancel(ctx) // of the stream and of reading
+	defer cancel()
+	if err := im.open(sctx, paths); err != nil {
 		return err
 	}
 	if err := im.model(); err != nil {
@@ -156,9 +156,7 @@ func (im *importer) run(ctx context.Context, client scsv1.KeyServiceClient, path
 	}
 	im.bar = newProgress(im.app.stderr, im.size(), &im.read)
 	defer im.bar.end()
-	sctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	resp, err := im.exchange(sctx, client)
+	resp, err := im.exchange(sctx, cancel, client)
 	if err != nil {
 		return err
 	}
@@ -191,14 +189,15 @@ func (im *importer) model() error {
 
 // exchange sends everything and receives the server's report. With bad rows that
 // stop the import it says so instead.
-func (im *importer) exchange(ctx context.Context, client scsv1.KeyServiceClient) (*scsv1.ImportKeysResponse, error) {
-	var err error
-	if im.stream, err = client.ImportKeys(ctx); err != nil {
+func (im *importer) exchange(ctx context.Context, cancel context.CancelFunc, client scsv1.KeyServiceClient) (*scsv1.ImportKeysResponse, error) {
+	stream, err := client.ImportKeys(ctx)
+	if err != nil {
 		return nil, unsure(err, false)
 	}
+	im.up = begin(stream, cancel)
 	end, err := im.sendAll()
 	if err != nil {
-		return nil, unsure(err, im.sent)
+		return nil, unsure(im.up.cause(err), false)
 	}
 	if im.badRows > 0 && im.stops() {
 		return nil, failed("mend the rows, or import the others with --skip-bad", "%s: nothing was imported", plural(im.badRows, "bad row"))
@@ -206,12 +205,11 @@ func (im *importer) exchange(ctx context.Context, client scsv1.KeyServiceClient)
 	if err := im.sameShape(); err != nil {
 		return nil, err
 	}
-	if err := im.send(&scsv1.ImportKeysRequest{Part: &scsv1.ImportKeysRequest_End{End: end}}); err != nil {
-		return nil, unsure(err, im.sent)
+	if err := im.up.send(&scsv1.ImportKeysRequest{Part: &scsv1.ImportKeysRequest_End{End: end}}); err != nil {
+		return nil, unsure(err, false)
 	}
-	im.sent = true
 	im.bar.storing.Store(true)
-	resp, err := im.stream.CloseAndRecv()
+	resp, err := im.up.finish()
 	im.bar.end()
 	if err != nil {
 		return nil, unsure(err, true)
@@ -223,7 +221,7 @@ func (im *importer) exchange(ctx context.Context, client scsv1.KeyServiceClient)
 func (im *importer) stops() bool { return !im.header.GetSkipBad() && !im.header.GetDryRun() }
 
 func (im *importer) sendAll() (*scsv1.ImportEnd, error) {
-	if err := im.send(&scsv1.ImportKeysRequest{Part: &scsv1.ImportKeysRequest_Header{Header: &im.header}}); err != nil {
+	if err := im.up.send(&scsv1.ImportKeysRequest{Part: &scsv1.ImportKeysRequest_Header{Header: &im.header}}); err != nil {
 		return nil, err
 	}
 	end := &scsv1.ImportEnd{}
@@ -292,16 +290,7 @@ func (im *importer) flush() error {
 	}
 	rows := im.pending
 	im.pending = nil
-	return im.send(&scsv1.ImportKeysRequest{Part: &scsv1.ImportKeysRequest_Rows{Rows: &scsv1.ImportRows{Rows: rows}}})
-}
-
-// send gives the server's error where the stream only says that it has ended.
-func (im *importer) send(m *scsv1.ImportKeysRequest) error {
-	err := im.stream.Send(m)
-	if errors.Is(err, io.EOF) {
-		_, err = im.stream.CloseAndRecv()
-	}
-	return err
+	return im.up.send(&scsv1.ImportKeysRequest{Part: &scsv1.ImportKeysRequest_Rows{Rows: &scsv1.ImportRows{Rows: rows}}})
 }
 
 // parseExpiry reads a day, from whose begin in UTC it counts, or a time; "" is
