@@ -1,6 +1,7 @@
 package keystore_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -23,6 +24,17 @@ func (f fixture) secretsOf(t testing.TB, pid amt.PID) (s keystore.Secrets) {
 	t.Helper()
 	f.view(t, func(r kv.Reader) (err error) { s, err = f.Secrets(r, pid); return err })
 	return s
+}
+
+// rawBatch is a batch's record as it is stored.
+func (f fixture) rawBatch(t testing.TB, name string) (raw []byte) {
+	t.Helper()
+	f.view(t, func(r kv.Reader) error {
+		b, err := r.Get("batches", []byte(name))
+		raw = bytes.Clone(b)
+		return err
+	})
+	return raw
 }
 
 func TestBatchFiles(t *testing.T) {

@@ -376,6 +376,8 @@ func TestReseal(t *testing.T) {
 	if _, err := f.Import(t.Context(), db, into("B1"), seq(recs...)); err != nil {
 		t.Fatal(err)
 	}
+	f.update(t, func(tx kv.Tx) error { return f.SetBatchPassword(tx, "B1", amt.NewSecretString("F@ctory-1")) })
+	old := f.rawBatch(t, "B1")
 	before := f.get(t, recs[0].Pair.PID)
 	for _, want := range []int{0, 1100, 0} {
 		if n, err := f.Reseal(t.Context(), db); n != want || err != nil {
@@ -390,7 +392,13 @@ func TestReseal(t *testing.T) {
 	if got := f.get(t, recs[0].Pair.PID); got != before {
 		t.Errorf("the pair is now %+v, was %+v", got, before)
 	}
+	if bytes.Equal(f.rawBatch(t, "B1"), old) {
+		t.Error("the batch's password was not sealed anew")
+	}
 	f.view(t, func(r kv.Reader) error {
+		if p, err := f.BatchPassword(r, "B1"); err != nil || !p.Equal(amt.NewSecretString("F@ctory-1")) {
+			t.Errorf("the batch has another password: %v", err)
+		}
 		got, err := f.Secrets(r, recs[0].Pair.PID)
 		if !got.PPS.Equal(recs[0].Pair.PPS) {
 			t.Error("another PPS came back")

@@ -111,7 +111,8 @@ func TestListedOutcomes(t *testing.T) {
 	}
 	check("refused", ListOptions{}, false, []Listed{
 		{UUID: three, Assignment: Assignment{Profile: "none"}},
-		{UUID: randomUUID(), Assignment: Assignment{Batch: "none"}}, name(randomUUID(), "nodomain"),
+		{UUID: randomUUID(), Assignment: Assignment{Batch: "none"}},
+		name(randomUUID(), "nodomain"),
 	}, ErrNoProfile, keystore.ErrNoBatch, ErrName)
 	check("a password", ListOptions{}, true, []Listed{secret("F@ctory-1")}, "added")
 	check("the password again", ListOptions{}, true, []Listed{secret("F@ctory-1")}, "known")

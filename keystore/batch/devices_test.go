@@ -22,8 +22,13 @@ func showDevices(list []Device) string {
 	for _, d := range list {
 		fmt.Fprintf(&sb, "%d %v", d.Line, d.UUID)
 		for _, f := range [][2]string{
-			{"name", d.Name}, {"fqdn", d.FQDN}, {"mac", d.MAC.String()}, {"mebx", string(d.MEBxPassword.Reveal())},
-			{"admin", string(d.AdminPassword.Reveal())}, {"profile", d.Profile}, {"batch", d.Batch},
+			{"name", d.Name},
+			{"fqdn", d.FQDN},
+			{"mac", d.MAC.String()},
+			{"mebx", string(d.MEBxPassword.Reveal())},
+			{"admin", string(d.AdminPassword.Reveal())},
+			{"profile", d.Profile},
+			{"batch", d.Batch},
 		} {
 			if f[1] != "" {
 				sb.WriteString(" " + f[0] + "=" + f[1])
