@@ -265,6 +265,30 @@ func TestReadSetupBinStates(t *testing.T) {
 	}
 }
 
+// TestReadSetupBinRaw: bad records become lines that can be mended and read.
+func TestReadSetupBinRaw(t *testing.T) {
+	t.Parallel()
+	b := stick(t)
+	b[512+24+16+24+12+16+8] = 'X' // in the first record's PPS
+	var head, bad string
+	opts := Options{
+		Raw: true, Head: func(s amt.Secret) { head += string(s.Reveal()) + "\n" },
+		Bad: func(e *RowError) { bad += string(e.Raw.Reveal()) + "\n" },
+	}
+	var rows, mended []Row
+	if err := ReadAs(SetupBin, "stick.bin", bytes.NewReader(b), opts, collect(&rows)); !errors.Is(err, ErrRows) || len(rows) != 1 {
+		t.Fatalf("got %v, %d rows", err, len(rows))
+	}
+	file := head + strings.Replace(bad, "XKLD", "NKLD", 1) + string(rows[0].Raw.Reveal()) + "\n"
+	if err := ReadCSV("left.csv", strings.NewReader(file), collect(&mended)); err != nil {
+		t.Fatal(err)
+	}
+	want := "2 0000-037M NKLDG5DCRRNQE9YZZIJL7LFLVJED69XJ admin N3w.Passw0rd0 false\n3 ABCD-EFG8 " + pps2 + " admin N3w.Passw0rd1 false\n"
+	if got := show(mended); got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+}
+
 func TestDetect(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
