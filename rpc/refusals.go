@@ -88,7 +88,7 @@ var refusals = []Refusal{
 
 	{ca.ErrUnknown, codes.NotFound, "NoCertificate", "scsctl certificate list shows the certificates"},
 	{ca.ErrUnfinished, codes.FailedPrecondition, "CertificateUnfinished", ""},
-	{ca.ErrRevoked, codes.FailedPrecondition, "CertificateRevoked", ""},
+	{ca.ErrRevoked, codes.FailedPrecondition, "CertificateRevoked", "only keyCompromise may take the place of another reason"},
 	{ca.ErrKeyCompromised, codes.InvalidArgument, "KeyCompromised", "make a new key"},
 	{ca.ErrKeyInUse, codes.InvalidArgument, "KeyInUse", "make a new key"},
 	{ca.ErrKey, codes.InvalidArgument, "KeyRefused", "RSA from 2048 bits, ECDSA P-256 or P-384 and Ed25519 are taken"},

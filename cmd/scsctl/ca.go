@@ -5,6 +5,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
@@ -92,7 +93,7 @@ func (a *app) certificateList() *cobra.Command {
 				return a.print(&scsv1.ListCertificatesResponse{Certificates: all}, func(w io.Writer) {
 					rows := make([][]string, len(all))
 					for i, c := range all {
-						rows[i] = []string{c.GetSerial(), word(c.GetPurpose()), word(c.GetState()), c.GetSubject(), c.GetHolder(), when(c.GetNotAfter()), when(c.GetRevokeTime())}
+						rows[i] = []string{c.GetSerial(), word(c.GetPurpose()), word(c.GetState()), c.GetSubject(), c.GetHolder(), when(c.GetNotAfter()), revocation(c)}
 					}
 					columns(w, []string{"SERIAL", "PURPOSE", "STATE", "SUBJECT", "HOLDER", "UNTIL", "REVOKED"}, rows)
 				})
@@ -109,6 +110,9 @@ func (a *app) certificateRevoke() *cobra.Command {
 	var req scsv1.RevokeCertificateRequest
 	c := &cobra.Command{
 		Use: "revoke SERIAL", Short: "Revoke a certificate for good", Args: takes("SERIAL"),
+		Long: "Revoke a certificate for good. --why is what the revocation list says (scsctl ca crl); a key that was\n" +
+			"revoked with keyCompromise is never certified again, and keyCompromise may take the place of another\n" +
+			"reason later. Devices present their certificates themselves: only programs that read the list refuse them.",
 		RunE: func(c *cobra.Command, args []string) error {
 			req.Serial = args[0]
 			return a.call(c.Context(), func(ctx context.Context, conn *grpc.ClientConn) error {
@@ -122,6 +126,58 @@ func (a *app) certificateRevoke() *cobra.Command {
 			})
 		},
 	}
-	c.Flags().StringVar(&req.Reason, "reason", "", "why, for the audit log")
+	c.Flags().Var(&crlReason{&req.CrlReason}, "why", "why, for the revocation list: "+strings.Join(crlReasons(), ", "))
+	c.Flags().StringVar(&req.Reason, "reason", "", "why, for the audit log, in your words")
 	return c
+}
+
+// crlReason reads a reason of the revocation list by its name in RFC 5280, in any
+// case.
+type crlReason struct{ value *scsv1.RevocationReason }
+
+func (r *crlReason) String() string {
+	if r.value == nil || *r.value == 0 {
+		return ""
+	}
+	return crlWord(*r.value)
+}
+
+func (r *crlReason) Type() string { return "reason" }
+
+func (r *crlReason) Set(s string) error {
+	for n := range scsv1.RevocationReason_name {
+		if e := scsv1.RevocationReason(n); strings.EqualFold(crlWord(e), strings.ReplaceAll(s, "-", "")) {
+			*r.value = e
+			return nil
+		}
+	}
+	return fmt.Errorf("no such reason: want %s", strings.Join(crlReasons(), ", "))
+}
+
+// crlWord is the name in RFC 5280: keyCompromise.
+func crlWord(r scsv1.RevocationReason) string {
+	if r == 0 {
+		return "unspecified"
+	}
+	w := word(r)
+	return strings.ToLower(w[:1]) + w[1:]
+}
+
+// crlReasons are all the names, in the order of their numbers.
+func crlReasons() []string {
+	values := scsv1.RevocationReason(0).Descriptor().Values()
+	list := make([]string, values.Len())
+	for i := range list {
+		list[i] = crlWord(scsv1.RevocationReason(values.Get(i).Number()))
+	}
+	return list
+}
+
+// revocation is when, and for what reason of the list, a certificate was revoked.
+func revocation(c *scsv1.Certificate) string {
+	at := when(c.GetRevokeTime())
+	if at == "" || c.GetCrlReason() == 0 {
+		return at
+	}
+	return at + " (" + crlWord(c.GetCrlReason()) + ")"
 }

@@ -66,9 +66,12 @@ type Device struct {
 	// The identity of its latest workflow; empty for a device that never had one.
 	WorkflowId string `protobuf:"bytes,20,opt,name=workflow_id,json=workflowId,proto3" json:"workflow_id,omitempty"`
 	// Its next set-up needs a person at the PC: it took no pair for it.
-	NeedsVisit    bool `protobuf:"varint,21,opt,name=needs_visit,json=needsVisit,proto3" json:"needs_visit,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	NeedsVisit bool `protobuf:"varint,21,opt,name=needs_visit,json=needsVisit,proto3" json:"needs_visit,omitempty"`
+	// When its certificate was revoked; not set when it was not, and never by
+	// ListDevices.
+	CertificateRevokeTime *timestamppb.Timestamp `protobuf:"bytes,23,opt,name=certificate_revoke_time,json=certificateRevokeTime,proto3" json:"certificate_revoke_time,omitempty"`
+	unknownFields         protoimpl.UnknownFields
+	sizeCache             protoimpl.SizeCache
 }
 
 func (x *Device) Reset() {
@@ -246,6 +249,13 @@ func (x *Device) GetNeedsVisit() bool {
 		return x.NeedsVisit
 	}
 	return false
+}
+
+func (x *Device) GetCertificateRevokeTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CertificateRevokeTime
+	}
+	return nil
 }
 
 // GetDeviceRequest names a device.
@@ -1092,7 +1102,7 @@ var File_scs_v1_device_service_proto protoreflect.FileDescriptor
 
 const file_scs_v1_device_service_proto_rawDesc = "" +
 	"\n" +
-	"\x1bscs/v1/device_service.proto\x12\x06scs.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x13scs/v1/common.proto\"\xa5\x06\n" +
+	"\x1bscs/v1/device_service.proto\x12\x06scs.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x13scs/v1/common.proto\"\xf9\x06\n" +
 	"\x06Device\x12\x12\n" +
 	"\x04uuid\x18\x01 \x01(\tR\x04uuid\x12\x12\n" +
 	"\x04fqdn\x18\x02 \x01(\tR\x04fqdn\x12\x18\n" +
@@ -1119,7 +1129,8 @@ const file_scs_v1_device_service_proto_rawDesc = "" +
 	"\vworkflow_id\x18\x14 \x01(\tR\n" +
 	"workflowId\x12\x1f\n" +
 	"\vneeds_visit\x18\x15 \x01(\bR\n" +
-	"needsVisit\"&\n" +
+	"needsVisit\x12R\n" +
+	"\x17certificate_revoke_time\x18\x17 \x01(\v2\x1a.google.protobuf.TimestampR\x15certificateRevokeTime\"&\n" +
 	"\x10GetDeviceRequest\x12\x12\n" +
 	"\x04uuid\x18\x01 \x01(\tR\x04uuid\";\n" +
 	"\x11GetDeviceResponse\x12&\n" +
@@ -1219,34 +1230,35 @@ var file_scs_v1_device_service_proto_depIdxs = []int32{
 	18, // 4: scs.v1.Device.certificate_not_after:type_name -> google.protobuf.Timestamp
 	18, // 5: scs.v1.Device.create_time:type_name -> google.protobuf.Timestamp
 	18, // 6: scs.v1.Device.last_hello_time:type_name -> google.protobuf.Timestamp
-	0,  // 7: scs.v1.GetDeviceResponse.device:type_name -> scs.v1.Device
-	16, // 8: scs.v1.ListDevicesRequest.state:type_name -> scs.v1.WorkflowState
-	17, // 9: scs.v1.ListDevicesRequest.status:type_name -> scs.v1.WorkflowStatus
-	0,  // 10: scs.v1.ListDevicesResponse.devices:type_name -> scs.v1.Device
-	0,  // 11: scs.v1.AssignDeviceResponse.device:type_name -> scs.v1.Device
-	0,  // 12: scs.v1.RetryDeviceResponse.device:type_name -> scs.v1.Device
-	0,  // 13: scs.v1.PauseDeviceResponse.device:type_name -> scs.v1.Device
-	0,  // 14: scs.v1.CancelDeviceResponse.device:type_name -> scs.v1.Device
-	15, // 15: scs.v1.RevealDevicePasswordResponse.passwords:type_name -> scs.v1.DevicePassword
-	1,  // 16: scs.v1.DeviceService.GetDevice:input_type -> scs.v1.GetDeviceRequest
-	3,  // 17: scs.v1.DeviceService.ListDevices:input_type -> scs.v1.ListDevicesRequest
-	5,  // 18: scs.v1.DeviceService.AssignDevice:input_type -> scs.v1.AssignDeviceRequest
-	7,  // 19: scs.v1.DeviceService.RetryDevice:input_type -> scs.v1.RetryDeviceRequest
-	9,  // 20: scs.v1.DeviceService.PauseDevice:input_type -> scs.v1.PauseDeviceRequest
-	11, // 21: scs.v1.DeviceService.CancelDevice:input_type -> scs.v1.CancelDeviceRequest
-	13, // 22: scs.v1.DeviceService.RevealDevicePassword:input_type -> scs.v1.RevealDevicePasswordRequest
-	2,  // 23: scs.v1.DeviceService.GetDevice:output_type -> scs.v1.GetDeviceResponse
-	4,  // 24: scs.v1.DeviceService.ListDevices:output_type -> scs.v1.ListDevicesResponse
-	6,  // 25: scs.v1.DeviceService.AssignDevice:output_type -> scs.v1.AssignDeviceResponse
-	8,  // 26: scs.v1.DeviceService.RetryDevice:output_type -> scs.v1.RetryDeviceResponse
-	10, // 27: scs.v1.DeviceService.PauseDevice:output_type -> scs.v1.PauseDeviceResponse
-	12, // 28: scs.v1.DeviceService.CancelDevice:output_type -> scs.v1.CancelDeviceResponse
-	14, // 29: scs.v1.DeviceService.RevealDevicePassword:output_type -> scs.v1.RevealDevicePasswordResponse
-	23, // [23:30] is the sub-list for method output_type
-	16, // [16:23] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	18, // 7: scs.v1.Device.certificate_revoke_time:type_name -> google.protobuf.Timestamp
+	0,  // 8: scs.v1.GetDeviceResponse.device:type_name -> scs.v1.Device
+	16, // 9: scs.v1.ListDevicesRequest.state:type_name -> scs.v1.WorkflowState
+	17, // 10: scs.v1.ListDevicesRequest.status:type_name -> scs.v1.WorkflowStatus
+	0,  // 11: scs.v1.ListDevicesResponse.devices:type_name -> scs.v1.Device
+	0,  // 12: scs.v1.AssignDeviceResponse.device:type_name -> scs.v1.Device
+	0,  // 13: scs.v1.RetryDeviceResponse.device:type_name -> scs.v1.Device
+	0,  // 14: scs.v1.PauseDeviceResponse.device:type_name -> scs.v1.Device
+	0,  // 15: scs.v1.CancelDeviceResponse.device:type_name -> scs.v1.Device
+	15, // 16: scs.v1.RevealDevicePasswordResponse.passwords:type_name -> scs.v1.DevicePassword
+	1,  // 17: scs.v1.DeviceService.GetDevice:input_type -> scs.v1.GetDeviceRequest
+	3,  // 18: scs.v1.DeviceService.ListDevices:input_type -> scs.v1.ListDevicesRequest
+	5,  // 19: scs.v1.DeviceService.AssignDevice:input_type -> scs.v1.AssignDeviceRequest
+	7,  // 20: scs.v1.DeviceService.RetryDevice:input_type -> scs.v1.RetryDeviceRequest
+	9,  // 21: scs.v1.DeviceService.PauseDevice:input_type -> scs.v1.PauseDeviceRequest
+	11, // 22: scs.v1.DeviceService.CancelDevice:input_type -> scs.v1.CancelDeviceRequest
+	13, // 23: scs.v1.DeviceService.RevealDevicePassword:input_type -> scs.v1.RevealDevicePasswordRequest
+	2,  // 24: scs.v1.DeviceService.GetDevice:output_type -> scs.v1.GetDeviceResponse
+	4,  // 25: scs.v1.DeviceService.ListDevices:output_type -> scs.v1.ListDevicesResponse
+	6,  // 26: scs.v1.DeviceService.AssignDevice:output_type -> scs.v1.AssignDeviceResponse
+	8,  // 27: scs.v1.DeviceService.RetryDevice:output_type -> scs.v1.RetryDeviceResponse
+	10, // 28: scs.v1.DeviceService.PauseDevice:output_type -> scs.v1.PauseDeviceResponse
+	12, // 29: scs.v1.DeviceService.CancelDevice:output_type -> scs.v1.CancelDeviceResponse
+	14, // 30: scs.v1.DeviceService.RevealDevicePassword:output_type -> scs.v1.RevealDevicePasswordResponse
+	24, // [24:31] is the sub-list for method output_type
+	17, // [17:24] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_scs_v1_device_service_proto_init() }
