@@ -110,6 +110,9 @@ func (d *doctor) store(ctx context.Context) {
 			d.refuse(name+" certificate", "nothing, but nobody can use scsctl", "scsd run makes it anew", err)
 			continue
 		}
+		if d.revoked(ctx, id) {
+			continue
+		}
 		d.lifetime(name+" certificate", id.current.Load().Leaf)
 	}
 	if err := db.View(ctx, audit.New(keys).Verify); err != nil {
@@ -117,6 +120,23 @@ func (d *doctor) store(ctx context.Context) {
 	} else {
 		d.ok("audit log", "its chain is whole")
 	}
+}
+
+// revoked tells a certificate of the server that was revoked.
+func (d *doctor) revoked(ctx context.Context, id *identity) bool {
+	revoked, err := id.revoked(ctx)
+	if err == nil && !revoked {
+		return false
+	}
+	if err == nil {
+		err = errors.New("it was revoked")
+	}
+	onPC := "nothing, but programs that read the revocation list refuse the server"
+	if id.name == consoleIdentity {
+		onPC = "with mutual TLS it refuses the server, if it was given the revocation list"
+	}
+	d.refuse(id.name+" certificate", onPC, "start scsd: it issues a new one, with a new key", err)
+	return true
 }
 
 func (d *doctor) lifetimes(a *ca.Authority) {

@@ -25,8 +25,9 @@ import (
 )
 
 const (
-	// renewCheck is how often the server looks whether its certificates are due.
-	renewCheck = time.Hour
+	// renewCheck is how often the server looks whether its certificates are due or
+	// were revoked.
+	renewCheck = time.Minute
 	// callsTimeout is how long calls of the API may take at a stop.
 	callsTimeout = 5 * time.Second
 )
