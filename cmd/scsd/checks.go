@@ -110,6 +110,9 @@ func (d *doctor) store(ctx context.Context) {
 			d.refuse(name+" certificate", "nothing, but nobody can use scsctl", "scsd run makes it anew", err)
 			continue
 		}
+		if m, err := id.stored(ctx); err == nil && name == apiIdentity {
+			d.names = m.GetNames()
+		}
 		if d.revoked(ctx, id) {
 			continue
 		}

@@ -57,7 +57,7 @@ func (s *settings) flags(f *pflag.FlagSet) {
 	f.StringVar(&s.metricsAddr, "metrics-addr", "127.0.0.1:9973", "where Prometheus reads metrics, without any login; empty: nowhere")
 	f.StringSliceVar(&s.dialAllow, "dial-allow", nil, "networks whose devices are dialled back, as 10.0.0.0/8 (default every address but loopback, multicast and this machine's)")
 	f.Uint16Var(&s.devicePort, "device-port", 16993, "port of the devices' TLS; firmware knows no other")
-	f.StringSliceVar(&s.serverNames, "server-name", nil, "names and addresses of the API's certificate, when others than at init")
+	f.StringSliceVar(&s.serverNames, "server-name", nil, "names and addresses of the API's certificate beside localhost, the loopback addresses and this machine's name (default: as it was issued)")
 	f.IntVar(&s.workers, "workers", 512, "set-ups that are worked on at once")
 	f.IntVar(&s.attemptWorkers, "attempt-workers", 512, "hellos that are followed at once, before their senders have proved anything")
 	f.IntVar(&s.helloQueue, "hello-queue", 16384, "hellos that may wait to be stored")
@@ -102,10 +102,10 @@ func (s *settings) load(f *pflag.FlagSet, environ func() []string) error {
 	}
 	var bad error
 	f.VisitAll(func(fl *pflag.Flag) {
-		if fl.Changed || bad != nil {
-			return
-		}
 		switch {
+		case bad != nil:
+		case fl.Changed:
+			bad = notEmpty(fl, "--"+fl.Name)
 		case vars.Exists(fl.Name):
 			bad = set(fl, envName(fl.Name), vars.Get(fl.Name))
 		case doc.Exists(fl.Name):
@@ -164,6 +164,15 @@ func set(fl *pflag.Flag, source string, value any) error {
 	}
 	if err := fl.Value.Set(text); err != nil {
 		return usage("%s: %q: want %s", source, text, kind(fl.Value.Type()))
+	}
+	return notEmpty(fl, source)
+}
+
+// notEmpty refuses a list without anything in it: it would mean the default, and
+// that of --dial-allow is not what an empty list of networks looks like.
+func notEmpty(fl *pflag.Flag, source string) error {
+	if list, ok := fl.Value.(pflag.SliceValue); ok && len(list.GetSlice()) == 0 {
+		return &hinted{err: fmt.Errorf("%s is empty", source), hint: "give at least one value, or leave it out: the default counts then", usage: true}
 	}
 	return nil
 }
@@ -225,7 +234,20 @@ func (s *settings) check() error {
 			return usage("--ready-file %q: this is no regular file", s.readyFile)
 		}
 	}
+	if err := checkServerNames(s.serverNames); err != nil {
+		return err
+	}
 	return s.checkWords()
+}
+
+// apiNames are the names that the API's certificate is to have: none when no
+// --server-name is given, and it stays as it is.
+func (s *settings) apiNames() []string {
+	if len(s.serverNames) == 0 {
+		return nil
+	}
+	hostname, _ := os.Hostname()
+	return serverNames(hostname, s.serverNames)
 }
 
 func (s *settings) checkWords() error {

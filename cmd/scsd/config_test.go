@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -85,6 +86,15 @@ func TestLoadRefuses(t *testing.T) {
 		{args: []string{"--psk-form=x"}, want: "--psk-form"},
 		{args: []string{"--device-port=0"}, want: "--device-port"},
 		{args: []string{"--event-life=1s"}, want: "--event-life"},
+		{args: []string{"--server-name=foo_bar"}, want: `--server-name "foo_bar": want a DNS name`},
+		{args: []string{"--server-name=a..example"}, want: "--server-name"},
+		{args: []string{"--server-name=10.0.0.300"}, want: "--server-name"},
+		{args: []string{"--server-name=fe80::1%eth0"}, want: "--server-name"},
+		{args: []string{"--server-name=a,,b"}, want: `--server-name ""`},
+		{args: []string{"--server-name="}, want: "--server-name is empty"},
+		{env: []string{"SCSD_SERVER_NAME="}, want: "SCSD_SERVER_NAME is empty"},
+		{args: []string{"--dial-allow="}, want: "--dial-allow is empty"},
+		{file: "dial-allow: []", want: "dial-allow is empty"},
 		{args: []string{"--data="}, want: "--data"},
 		{args: []string{"--kek="}, want: "--kek"},
 	} {
@@ -118,4 +128,52 @@ func TestOperationsPage(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestAPINames wants the names that are always there beside those given.
+func TestAPINames(t *testing.T) {
+	t.Parallel()
+	s, err := loaded(t, "", nil, "--server-name=SCS.example.com,192.0.2.7")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"localhost", "127.0.0.1", "::1", "scs.example.com", "192.0.2.7"} {
+		if !slices.Contains(s.apiNames(), want) {
+			t.Errorf("got %v, want %s in it", s.apiNames(), want)
+		}
+	}
+	if s, err = loaded(t, "", nil); err != nil || s.apiNames() != nil {
+		t.Errorf("got %v, %v, want the names as they are", s.apiNames(), err)
+	}
+}
+
+func TestDoctorKnowsTheAPIName(t *testing.T) {
+	t.Parallel()
+	issued := []string{"localhost", "127.0.0.1", "::1", "host"}
+	for _, c := range []struct {
+		addr   string
+		given  []string
+		issued []string
+		want   verdict // empty: nothing is said
+	}{
+		{"127.0.0.1:9972", nil, issued, good},
+		{"HOST:9972", nil, issued, good},
+		{":9972", nil, issued, ""},
+		{"0.0.0.0:9972", []string{"scs.example.com"}, issued, ""},
+		{"192.0.2.7:9972", nil, nil, ""},
+		{"192.0.2.7:9972", nil, issued, warning},
+		{"192.0.2.7:9972", []string{"scs.example.com"}, nil, warning},
+		{"192.0.2.7:9972", []string{"192.0.2.7"}, issued, good},
+		{"[2001:db8::1]:9972", []string{"2001:DB8:0::1"}, issued, good},
+	} {
+		d := &doctor{s: &settings{grpcAddr: c.addr, serverNames: c.given}, names: c.issued}
+		d.apiName()
+		got := verdict("")
+		if len(d.findings) > 0 {
+			got = d.findings[0].Verdict
+		}
+		if got != c.want {
+			t.Errorf("%s with %v: got %+v, want %q", c.addr, c.given, d.findings, c.want)
+		}
+	}
 }

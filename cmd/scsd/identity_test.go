@@ -139,6 +139,14 @@ func TestServerNames(t *testing.T) {
 			t.Errorf("got %v, want %v", got, want)
 		}
 	}
+	for _, strange := range []string{"", "a b", "192.0.2.1", "a..b", "-a"} {
+		if got := serverNames(strange, nil); len(got) != 3 {
+			t.Errorf("a machine named %q: got %v", strange, got)
+		}
+	}
+	if got := serverNames("foo_bar", nil); len(got) != 4 {
+		t.Errorf("got %v", got)
+	}
 	if consoleName("") != "scsd" || consoleName("PC.Example") != "pc.example" {
 		t.Error("console names")
 	}

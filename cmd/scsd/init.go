@@ -27,6 +27,9 @@ func initCommand(stdout io.Writer) *cobra.Command {
 			if _, _, err := net.SplitHostPort(in.address); err != nil {
 				return usage("--address %q: want host:port", in.address)
 			}
+			if err := checkServerNames(more); err != nil {
+				return err
+			}
 			hostname, _ := os.Hostname()
 			in.names = serverNames(hostname, more)
 			if in.console == "" {
@@ -46,7 +49,7 @@ func initCommand(stdout io.Writer) *cobra.Command {
 	f.StringVar(&in.context, "admin-context", "", "context file of the first administrator (default admin.yaml beside the data directory)")
 	f.StringVar(&in.user, "admin-name", "admin", "name of the first administrator")
 	f.StringVar(&in.address, "address", "127.0.0.1:9972", "host:port at which scsctl will find the API")
-	f.StringSliceVar(&more, "server-name", nil, "further DNS names and addresses of the API's certificate")
+	f.StringSliceVar(&more, "server-name", nil, "DNS names and addresses of the API's certificate, beside localhost, the loopback addresses and this machine's name")
 	f.StringVar(&in.console, "console-name", "", "FQDN of the certificate towards devices with mutual TLS (default this machine's name)")
 	return c
 }

@@ -7,10 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -292,19 +290,4 @@ func syncDir(dir string) error {
 		return fmt.Errorf("syncing %s: %w", dir, err)
 	}
 	return nil
-}
-
-// serverNames are the names the API's certificate gets: localhost, this
-// machine's name if it can stand in a certificate, and those given.
-func serverNames(hostname string, more []string) []string {
-	names := []string{"localhost", "127.0.0.1", "::1"}
-	if hostname != "" && net.ParseIP(hostname) == nil && len(hostname) <= ca.MaxCommonName && !strings.ContainsAny(hostname, " /\\") {
-		more = append([]string{strings.ToLower(hostname)}, more...)
-	}
-	for _, n := range more {
-		if !slices.Contains(names, n) {
-			names = append(names, n)
-		}
-	}
-	return names
 }

@@ -62,7 +62,7 @@ func serve(ctx context.Context, s *settings, stdout, stderr io.Writer) (err erro
 	}
 	defer func() { err = errors.Join(err, p.db.Close()) }()
 	removeReady(s.readyFile) // one of a server that was killed: none that runs has this store
-	api, err := p.identity(ctx, apiIdentity, s.serverNames)
+	api, err := p.identity(ctx, apiIdentity, s.apiNames())
 	if err != nil {
 		return err
 	}
