@@ -32,10 +32,16 @@ func (d *doctor) files() {
 	} {
 		fi, err := os.Stat(f.path)
 		switch {
+		case errors.Is(err, fs.ErrPermission):
+			d.refuse(f.check, silent, "", denied(f.path, err))
 		case err != nil:
 			d.refuse(f.check, silent, "run scsd init, or give the right --data and --kek", err)
-		case fi.IsDir() != f.dir:
-			d.refuse(f.check, silent, "give the right --data and --kek", fmt.Errorf("%s is not what it should be", f.path))
+		case f.dir && !fi.IsDir():
+			d.refuse(f.check, silent, "give the folder that scsd init made as --data", fmt.Errorf("%s is a file, not a folder", f.path))
+		case !f.dir && fi.IsDir():
+			d.refuse(f.check, silent, "give the right --data and --kek", fmt.Errorf("%s is a folder, not a file", f.path))
+		case !f.dir && fi.Size() == 0:
+			d.refuse(f.check, silent, "restore it from your copy", fmt.Errorf("%s is empty", f.path))
 		case fi.Mode().Perm()&^f.most != 0:
 			d.refuse(f.check, "nothing: but others on this machine can read secrets", fmt.Sprintf("chmod %04o %s", f.most, f.path),
 				fmt.Errorf("%s has mode %04o, want at most %04o", f.path, fi.Mode().Perm(), f.most))

@@ -196,9 +196,7 @@ func (s *settings) check() error {
 	if s.kek == "" {
 		return usage("--kek is missing: the file of the key-encryption key")
 	}
-	if dir := os.Getenv("CREDENTIALS_DIRECTORY"); dir != "" && !strings.Contains(s.kek, "/") {
-		s.kek = filepath.Join(dir, s.kek)
-	}
+	s.kek = credential(s.kek)
 	for flag, addr := range map[string]string{"hello-addr": s.helloAddr, "grpc-addr": s.grpcAddr, "metrics-addr": s.metricsAddr} {
 		if addr == "" && flag == "metrics-addr" {
 			continue

@@ -128,7 +128,7 @@ func TestInitLeavesNothingHalfMade(t *testing.T) {
 		"useless server name":   {"--kek", "kek", "--server-name", "foo_bar"},
 		"bad address":           {"--kek", "kek", "--address", "9972"},
 		"no folder for context": {"--kek", "kek", "--admin-context", "no/such/a.yaml"},
-		"no folder for kek":     {"--kek", "no/such/kek"},
+		"no folder for kek":     {"--kek", "bad/kek"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
