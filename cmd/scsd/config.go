@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -67,7 +66,8 @@ func (s *settings) flags(f *pflag.FlagSet) {
 	f.StringSliceVar(&s.pskSuites, "psk-suites", []string{"aes128", "aes256"}, "TLS-PSK suites of set-up: aes128, aes256, 3des, rc4")
 	f.StringVar(&s.pairForm, "pair-form", "undashed", "how a pair stands in TLS-PSK: undashed or dashed (unverified)")
 	f.StringVar(&s.pskForm, "psk-form", "base64", "how a device is told its next pair: base64 or plain (unverified)")
-	f.DurationVar(&s.eventLife, "event-life", 90*24*time.Hour, "how long events are kept")
+	s.eventLife = 90 * 24 * time.Hour
+	f.Var(&days{&s.eventLife}, "event-life", "how long events are kept, as 90d, 1y or 2160h")
 	f.Uint64Var(&s.events, "events", 1_000_000, "how many events are kept")
 	f.DurationVar(&s.stopTimeout, "stop-timeout", 15*time.Second, "how long running steps may take at a stop")
 	f.StringVar(&s.logLevel, "log-level", "info", "debug, info, warn or error")
@@ -183,7 +183,7 @@ func kind(of string) string {
 	case "int", "uint16", "uint64":
 		return "a number"
 	case "duration":
-		return "a time such as 15s or 2160h"
+		return "a time such as 15s, 2160h or, for --event-life, 90d"
 	}
 	return "a " + of
 }
@@ -197,24 +197,12 @@ func (s *settings) check() error {
 		return usage("--kek is missing: the file of the key-encryption key")
 	}
 	s.kek = credential(s.kek)
-	for flag, addr := range map[string]string{"hello-addr": s.helloAddr, "grpc-addr": s.grpcAddr, "metrics-addr": s.metricsAddr} {
-		if addr == "" && flag == "metrics-addr" {
-			continue
-		}
-		if _, _, err := net.SplitHostPort(addr); err != nil {
-			return usage("--%s %q: want host:port, or :port for all addresses", flag, addr)
-		}
+	err := s.checkAddrs()
+	if err != nil {
+		return err
 	}
-	s.allow = nil
-	for _, text := range s.dialAllow {
-		p, err := netip.ParsePrefix(text)
-		if a, e := netip.ParseAddr(text); e == nil {
-			p, err = netip.PrefixFrom(a, a.BitLen()), nil
-		}
-		if err != nil {
-			return usage("--dial-allow %q: want a network such as 10.0.0.0/8", text)
-		}
-		s.allow = append(s.allow, p.Masked())
+	if s.allow, err = parseNetworks("dial-allow", s.dialAllow); err != nil {
+		return err
 	}
 	for flag, n := range map[string]int{
 		"workers": s.workers, "attempt-workers": s.attemptWorkers, "hello-queue": s.helloQueue,
@@ -265,8 +253,11 @@ func (s *settings) checkWords() error {
 	if s.devicePort < 2 {
 		return usage("--device-port %d: want 2 to 65535", s.devicePort)
 	}
-	if s.stopTimeout < 0 || s.eventLife < time.Hour {
-		return usage("--stop-timeout wants 0s or more, --event-life 1h or more")
+	if s.stopTimeout < 0 || s.eventLife < time.Hour || s.eventLife > maxDays*24*time.Hour {
+		return usage("--stop-timeout wants 0s or more, --event-life 1h to 10y")
+	}
+	if s.events == 0 {
+		return usage("--events 0: want 1 or more: without events nobody can watch")
 	}
 	if _, err := s.psk(); err != nil {
 		return err

@@ -36,7 +36,7 @@ func (d *doctor) ports(ctx context.Context) {
 		case errors.Is(err, syscall.EADDRINUSE):
 			d.refuse(p.check, p.onPC, "stop the other program (ss -ltnp shows it), or choose another --"+p.flag, err)
 		default:
-			d.refuse(p.check, p.onPC, "choose another --"+p.flag, err)
+			d.refuse(p.check, p.onPC, "choose another --"+p.flag, listenFault(p.flag, err))
 		}
 	}
 	d.apiName()

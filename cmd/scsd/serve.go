@@ -133,7 +133,7 @@ func (sv *server) listen(ctx context.Context) error {
 		ln, err := l.lc.Listen(ctx, "tcp", l.addr)
 		if err != nil {
 			sv.closeListeners()
-			return hint("scsd doctor tells who has the port", fmt.Errorf("--%s: %w", l.flag, err))
+			return listenFault(l.flag, err)
 		}
 		*l.ln = ln
 	}
