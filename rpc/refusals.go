@@ -81,7 +81,7 @@ var refusals = []Refusal{
 	{keystore.ErrBatchName, codes.InvalidArgument, "BadBatchName", ""},
 	{keystore.ErrBatchRetired, codes.FailedPrecondition, "BatchRetired", "choose another batch"},
 	{keystore.ErrNothingToExport, codes.FailedPrecondition, "NothingToExport", "pairs that were exported before are left out: use --again if their file was lost"},
-	{keystore.ErrExportOpen, codes.FailedPrecondition, "ExportOpen", "tell how it ended with scsctl usb finish EXPORT, or scsctl usb finish --discard EXPORT"},
+	{keystore.ErrExportOpen, codes.FailedPrecondition, "ExportOpen", "it may be at work just now: wait for it, or ask who began it; only if it broke off, tell how it ended with scsctl usb finish EXPORT, or scsctl usb finish --discard EXPORT"},
 	{keystore.ErrNoJob, codes.NotFound, "NoExport", "only an export that was begun can be finished"},
 	{keystore.ErrImportLost, codes.Aborted, "ImportLost", "begin the import again"},
 	{keystore.ErrPageToken, codes.InvalidArgument, "BadPageToken", hintPage},
