@@ -10,20 +10,11 @@ import (
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
 
-	"github.com/amtscs/amtscs/cmd/internal/atomicfile"
 	scsv1 "github.com/amtscs/amtscs/proto/scs/v1"
 )
 
 func (a *app) ca() *cobra.Command {
 	return a.group("ca", "What verifies the devices' certificates", a.caBundle(), a.caRevocationList())
-}
-
-// deliver writes b to the file, or to standard output when none is named.
-func (a *app) deliver(out string, b []byte) error {
-	if out == "" {
-		return a.write(b)
-	}
-	return atomicfile.Write(out, b, 0o644)
 }
 
 func (a *app) caBundle() *cobra.Command {
@@ -39,11 +30,11 @@ func (a *app) caBundle() *cobra.Command {
 				if a.output == "json" && out == "" {
 					return a.print(resp, nil)
 				}
-				return a.deliver(out, []byte(resp.GetPem()))
+				return a.deliver(out, pemCertificate, []byte(resp.GetPem()))
 			})
 		},
 	}
-	c.Flags().StringVar(&out, "out", "", "file to write (default: standard output)")
+	c.Flags().StringVar(&out, "out", "", "file to write, or an older such file to replace (default: standard output)")
 	return c
 }
 
@@ -61,11 +52,11 @@ func (a *app) caRevocationList() *cobra.Command {
 				if a.output == "json" && out == "" {
 					return a.print(resp, nil)
 				}
-				return a.deliver(out, pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: resp.GetDer()}))
+				return a.deliver(out, pemList, pem.EncodeToMemory(&pem.Block{Type: pemList, Bytes: resp.GetDer()}))
 			})
 		},
 	}
-	c.Flags().StringVar(&out, "out", "", "file to write (default: standard output)")
+	c.Flags().StringVar(&out, "out", "", "file to write, or an older such file to replace (default: standard output)")
 	c.Flags().Var(&enumFlag[scsv1.CertificateIssuer]{&req.Issuer, "issuer"}, "issuer", "devices or api: whose list")
 	return c
 }
