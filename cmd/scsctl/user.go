@@ -66,12 +66,14 @@ func (u *newUser) check() error {
 	if u.out == "" {
 		return usage("--out is empty: the context file to write")
 	}
-	if err := atomicfile.Probe(u.out); err != nil {
-		if errors.Is(err, atomicfile.ErrExists) {
-			return err
-		}
+	file, err := atomicfile.Begin(u.out)
+	switch {
+	case errors.Is(err, atomicfile.ErrExists):
+		return err
+	case err != nil:
 		return failed("nobody was made; name a file in a folder that you may write to", "%w", err)
 	}
+	file.Discard()
 	return nil
 }
 

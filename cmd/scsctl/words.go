@@ -11,7 +11,7 @@ import (
 var eventTypes = []string{
 	"StateChanged", "StatusChanged", "SetupStarted", "PairClaimed", "PairSpent", "NextPairStored", "NextPairSet", "NextPairRefused",
 	"DuplicatePairSeen", "PasswordStored", "PasswordSet", "MEBxPasswordKept", "CertificateIssued", "Rewound", "DeviceAssigned",
-	"PairAdmitted", "ProfileApplied",
+	"PairAdmitted", "ProfileApplied", "CertificatesSuperseded",
 }
 
 // reasons are the codes of docs/reasons.md, any of which a row of the inbox may
@@ -40,8 +40,8 @@ func valueOf(flag, value string, list []string) (string, error) {
 // listed is a flag that knows its values.
 type listed interface{ words() []string }
 
-// tellValues adds the values of such flags to their help, where it does not name
-// them all already.
+// tellValues adds the values of such flags to their help, where it names none
+// already: some commands take a part of them only.
 func tellValues(c *cobra.Command) {
 	c.Flags().VisitAll(func(f *pflag.Flag) {
 		l, ok := f.Value.(listed)
@@ -49,11 +49,11 @@ func tellValues(c *cobra.Command) {
 			return
 		}
 		for _, w := range l.words() {
-			if !strings.Contains(strings.ToLower(f.Usage), w) {
-				f.Usage += ": " + strings.Join(l.words(), ", ")
+			if strings.Contains(strings.ToLower(f.Usage), w) {
 				return
 			}
 		}
+		f.Usage += ": " + strings.Join(l.words(), ", ")
 	})
 	for _, s := range c.Commands() {
 		tellValues(s)
