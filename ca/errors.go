@@ -46,7 +46,7 @@ var (
 	// ErrUnfinished is returned where a certificate is needed and only its serial exists.
 	ErrUnfinished = errors.New("the certificate was never finished")
 	// ErrRevoked is returned when a certificate is revoked twice, or while it is issued.
-	ErrRevoked = errors.New("the certificate is revoked")
+	ErrRevoked = errors.New("the certificate was revoked before")
 	// ErrReason is returned for a revocation reason that is not one of Reason's.
 	ErrReason = errors.New("no such revocation reason")
 	// ErrPage is returned for a page token that no List gave out.

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/amtscs/amtscs/access"
+	"github.com/amtscs/amtscs/audit"
 	"github.com/amtscs/amtscs/ca"
 	"github.com/amtscs/amtscs/kv"
 	scsv1 "github.com/amtscs/amtscs/proto/scs/v1"
@@ -73,19 +75,21 @@ func (s *certificateService) RevokeCertificate(ctx context.Context, req *scsv1.R
 	v := &violations{}
 	serial := v.serial("serial", req.GetSerial())
 	v.reason(req.GetReason())
+	reason := ca.Reason(known(v, "crl_reason", req.GetCrlReason(), scsv1.RevocationReason_name))
 	if err := v.err(); err != nil {
 		return nil, err
 	}
 	c := of(ctx)
-	c.object = serial.String()
+	c.object, c.reason = serial.String(), revocationNote(reason, req.GetReason())
 	var m *scsv1.Certificate
 	err := s.cfg.Store.Update(ctx, func(tx kv.Tx) error {
 		now := s.cfg.Now()
-		if err := s.cfg.CA.Revoke(tx, serial, ca.Revocation{At: now, Who: c.user.Name, Why: c.reason}); err != nil {
+		if err := s.cfg.CA.Revoke(tx, serial, ca.Revocation{At: now, Reason: reason, Who: c.user.Name, Why: req.GetReason()}); err != nil {
 			return err
 		}
-		err := s.cfg.Users.RevokeCertificate(tx, serial, access.Move{Who: c.user.Name, Why: c.reason, At: now})
-		if err != nil && !errors.Is(err, access.ErrUnknownCertificate) {
+		// It is nobody's, or was revoked before, and keyCompromise came later.
+		err := s.cfg.Users.RevokeCertificate(tx, serial, access.Move{Who: c.user.Name, Why: req.GetReason(), At: now})
+		if err != nil && !errors.Is(err, access.ErrUnknownCertificate) && !errors.Is(err, access.ErrRevoked) {
 			return err
 		}
 		cert, err := s.cfg.CA.Get(tx, serial)
@@ -96,4 +100,17 @@ func (s *certificateService) RevokeCertificate(ctx context.Context, req *scsv1.R
 		return s.done(ctx, tx)
 	})
 	return &scsv1.RevokeCertificateResponse{Certificate: m}, err
+}
+
+// revocationNote is the audit log's reason: that of the revocation list before
+// the caller's words, which are cut where both are too long for an entry.
+func revocationNote(r ca.Reason, words string) string {
+	if r == ca.Unspecified {
+		return words
+	}
+	if words == "" {
+		return r.String()
+	}
+	note := r.String() + ": " + words
+	return strings.ToValidUTF8(note[:min(len(note), audit.MaxText)], "")
 }

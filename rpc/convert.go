@@ -151,6 +151,7 @@ func certificateMessage(c ca.Certificate, now time.Time) *scsv1.Certificate {
 	}
 	if c.Revocation != nil {
 		m.RevokeTime, m.RevokeReason = stamp(c.Revocation.At), c.Revocation.Why
+		m.CrlReason = scsv1.RevocationReason(c.Revocation.Reason)
 		if m.RevokeReason == "" {
 			m.RevokeReason = c.Revocation.Reason.String()
 		}

@@ -4,7 +4,11 @@ import (
 	"context"
 	"errors"
 
+	"google.golang.org/protobuf/types/known/timestamppb"
+
 	"github.com/amtscs/amtscs/amt"
+	"github.com/amtscs/amtscs/ca"
+	"github.com/amtscs/amtscs/kv"
 	scsv1 "github.com/amtscs/amtscs/proto/scs/v1"
 	"github.com/amtscs/amtscs/provisioning"
 )
@@ -27,7 +31,33 @@ func (s *deviceService) GetDevice(ctx context.Context, req *scsv1.GetDeviceReque
 	if err != nil {
 		return nil, err
 	}
-	return &scsv1.GetDeviceResponse{Device: deviceMessage(d)}, nil
+	m := deviceMessage(d)
+	if m.CertificateRevokeTime, err = s.revoked(ctx, d.Serial); err != nil {
+		return nil, err
+	}
+	return &scsv1.GetDeviceResponse{Device: m}, nil
+}
+
+// revoked is when a device's certificate was revoked; nil when it was not, or is
+// not one of this authority's.
+func (s *deviceService) revoked(ctx context.Context, serial amt.Serial) (at *timestamppb.Timestamp, err error) {
+	if serial.IsZero() {
+		return nil, nil
+	}
+	err = s.cfg.Store.View(ctx, func(r kv.Reader) error {
+		at = nil
+		cert, err := s.cfg.CA.Get(r, serial)
+		switch {
+		case errors.Is(err, ca.ErrUnknown):
+			return nil
+		case err != nil:
+			return err
+		case cert.Revocation != nil:
+			at = stamp(cert.Revocation.At)
+		}
+		return nil
+	})
+	return at, err
 }
 
 // ListDevices implements scsv1.DeviceServiceServer.

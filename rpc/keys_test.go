@@ -304,8 +304,9 @@ func TestExport(t *testing.T) {
 		t.Errorf("got %+v", e)
 	}
 	_, _, err = export(c, t, &scsv1.ExportBatchRequest{Batch: "lab"})
-	if info := refused(t, err, codes.FailedPrecondition, "ExportOpen"); info.GetMetadata()["export_id"] != id {
-		t.Errorf("got %v", info)
+	if info := refused(t, err, codes.FailedPrecondition, "ExportOpen"); info.GetMetadata()["export_id"] != id ||
+		!strings.Contains(info.GetMetadata()["hint"], "it may be at work just now") || !strings.Contains(err.Error(), "sue began it at") {
+		t.Errorf("got %v, %v", info, err)
 	}
 	_, err = c.FinishExport(t.Context(), &scsv1.FinishExportRequest{ExportId: id})
 	w.ok(err)

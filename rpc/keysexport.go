@@ -119,6 +119,9 @@ func (s *keyService) FinishExport(ctx context.Context, req *scsv1.FinishExportRe
 		v.add("export_id", "not one that ExportBatch gave")
 		return nil, v.err()
 	}
+	if err := s.cfg.Store.View(ctx, func(r kv.Reader) error { return s.cfg.Keys.CheckExport(r, id) }); err != nil {
+		return nil, err
+	}
 	of(ctx).object = "export " + req.GetExportId()
 	of(ctx).reason = fmt.Sprintf("written: %t", req.GetWritten())
 	m, err := s.finishMove(ctx, id)

@@ -21,6 +21,9 @@ func (s *keyService) ListKeys(ctx context.Context, req *scsv1.ListKeysRequest) (
 	}
 	resp := &scsv1.ListKeysResponse{}
 	err := s.cfg.Store.View(ctx, func(r kv.Reader) error {
+		if err := s.knownBatch(r, f.Batch); err != nil {
+			return err
+		}
 		list, next, err := s.cfg.Keys.List(r, f, keystore.Page{Size: int(req.GetPageSize()), Token: req.GetPageToken()})
 		resp.Keys, resp.NextPageToken = each(list, keyMessage), next
 		return err

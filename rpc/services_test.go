@@ -204,6 +204,18 @@ func TestRenewAndRevokeOneCertificate(t *testing.T) {
 	refused(t, err, codes.Unauthenticated, "UnknownCaller")
 	_, err = certs.RevokeCertificate(t.Context(), &scsv1.RevokeCertificateRequest{Serial: me.GetCertificateSerial()})
 	refused(t, err, codes.FailedPrecondition, "CertificateRevoked")
+	told, err := certs.RevokeCertificate(t.Context(), &scsv1.RevokeCertificateRequest{
+		Serial: me.GetCertificateSerial(), Reason: strings.Repeat("é", 512), CrlReason: scsv1.RevocationReason_REVOCATION_REASON_KEY_COMPROMISE,
+	})
+	w.ok(err)
+	if got := told.GetCertificate().GetCrlReason(); got != scsv1.RevocationReason_REVOCATION_REASON_KEY_COMPROMISE {
+		t.Errorf("got %v", got)
+	}
+	if e := w.lastEntry("CertificateService.RevokeCertificate", me.GetCertificateSerial(), audit.Done); !strings.HasPrefix(e.Reason, "keyCompromise: é") {
+		t.Errorf("the audit log says %q", e.Reason)
+	}
+	_, err = certs.RevokeCertificate(t.Context(), &scsv1.RevokeCertificateRequest{Serial: me.GetCertificateSerial(), CrlReason: 6})
+	refused(t, err, codes.InvalidArgument, "InvalidRequest")
 	_, err = certs.RevokeCertificate(t.Context(), &scsv1.RevokeCertificateRequest{Serial: "42"})
 	refused(t, err, codes.NotFound, "NoCertificate")
 }

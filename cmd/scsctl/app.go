@@ -45,6 +45,7 @@ func (a *app) root() *cobra.Command {
 	f.StringVar(&a.address, "address", "", "host:port of the server instead of the context file's (default $SCSCTL_ADDRESS)")
 	f.StringVarP(&a.output, "output", "o", "table", "table for people or json for programs")
 	f.DurationVar(&a.timeout, "timeout", 30*time.Second, "how long the server may take to answer")
+	tellValues(cmd)
 	cmd.PersistentPreRunE = func(*cobra.Command, []string) error {
 		if a.output != "table" && a.output != "json" {
 			return usage("--output %q: want table or json", a.output)

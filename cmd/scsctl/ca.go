@@ -5,24 +5,16 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
 
-	"github.com/amtscs/amtscs/cmd/internal/atomicfile"
 	scsv1 "github.com/amtscs/amtscs/proto/scs/v1"
 )
 
 func (a *app) ca() *cobra.Command {
 	return a.group("ca", "What verifies the devices' certificates", a.caBundle(), a.caRevocationList())
-}
-
-// deliver writes b to the file, or to standard output when none is named.
-func (a *app) deliver(out string, b []byte) error {
-	if out == "" {
-		return a.write(b)
-	}
-	return atomicfile.Write(out, b, 0o644)
 }
 
 func (a *app) caBundle() *cobra.Command {
@@ -38,11 +30,11 @@ func (a *app) caBundle() *cobra.Command {
 				if a.output == "json" && out == "" {
 					return a.print(resp, nil)
 				}
-				return a.deliver(out, []byte(resp.GetPem()))
+				return a.deliver(out, pemCertificate, []byte(resp.GetPem()))
 			})
 		},
 	}
-	c.Flags().StringVar(&out, "out", "", "file to write (default: standard output)")
+	c.Flags().StringVar(&out, "out", "", "file to write, or an older such file to replace (default: standard output)")
 	return c
 }
 
@@ -60,11 +52,11 @@ func (a *app) caRevocationList() *cobra.Command {
 				if a.output == "json" && out == "" {
 					return a.print(resp, nil)
 				}
-				return a.deliver(out, pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: resp.GetDer()}))
+				return a.deliver(out, pemList, pem.EncodeToMemory(&pem.Block{Type: pemList, Bytes: resp.GetDer()}))
 			})
 		},
 	}
-	c.Flags().StringVar(&out, "out", "", "file to write (default: standard output)")
+	c.Flags().StringVar(&out, "out", "", "file to write, or an older such file to replace (default: standard output)")
 	c.Flags().Var(&enumFlag[scsv1.CertificateIssuer]{&req.Issuer, "issuer"}, "issuer", "devices or api: whose list")
 	return c
 }
@@ -92,7 +84,7 @@ func (a *app) certificateList() *cobra.Command {
 				return a.print(&scsv1.ListCertificatesResponse{Certificates: all}, func(w io.Writer) {
 					rows := make([][]string, len(all))
 					for i, c := range all {
-						rows[i] = []string{c.GetSerial(), word(c.GetPurpose()), word(c.GetState()), c.GetSubject(), c.GetHolder(), when(c.GetNotAfter()), when(c.GetRevokeTime())}
+						rows[i] = []string{c.GetSerial(), word(c.GetPurpose()), word(c.GetState()), c.GetSubject(), c.GetHolder(), when(c.GetNotAfter()), revocation(c)}
 					}
 					columns(w, []string{"SERIAL", "PURPOSE", "STATE", "SUBJECT", "HOLDER", "UNTIL", "REVOKED"}, rows)
 				})
@@ -109,6 +101,9 @@ func (a *app) certificateRevoke() *cobra.Command {
 	var req scsv1.RevokeCertificateRequest
 	c := &cobra.Command{
 		Use: "revoke SERIAL", Short: "Revoke a certificate for good", Args: takes("SERIAL"),
+		Long: "Revoke a certificate for good. --why is what the revocation list says (scsctl ca crl); a key that was\n" +
+			"revoked with keyCompromise is never certified again, and keyCompromise may take the place of another\n" +
+			"reason later. Devices present their certificates themselves: only programs that read the list refuse them.",
 		RunE: func(c *cobra.Command, args []string) error {
 			req.Serial = args[0]
 			return a.call(c.Context(), func(ctx context.Context, conn *grpc.ClientConn) error {
@@ -122,6 +117,58 @@ func (a *app) certificateRevoke() *cobra.Command {
 			})
 		},
 	}
-	c.Flags().StringVar(&req.Reason, "reason", "", "why, for the audit log")
+	c.Flags().Var(&crlReason{&req.CrlReason}, "why", "why, for the revocation list: "+strings.Join(crlReasons(), ", "))
+	c.Flags().StringVar(&req.Reason, "reason", "", "why, for the audit log, in your words")
 	return c
+}
+
+// crlReason reads a reason of the revocation list by its name in RFC 5280, in any
+// case.
+type crlReason struct{ value *scsv1.RevocationReason }
+
+func (r *crlReason) String() string {
+	if r.value == nil || *r.value == 0 {
+		return ""
+	}
+	return crlWord(*r.value)
+}
+
+func (r *crlReason) Type() string { return "reason" }
+
+func (r *crlReason) Set(s string) error {
+	for n := range scsv1.RevocationReason_name {
+		if e := scsv1.RevocationReason(n); strings.EqualFold(crlWord(e), strings.ReplaceAll(s, "-", "")) {
+			*r.value = e
+			return nil
+		}
+	}
+	return fmt.Errorf("no such reason: want %s", strings.Join(crlReasons(), ", "))
+}
+
+// crlWord is the name in RFC 5280: keyCompromise.
+func crlWord(r scsv1.RevocationReason) string {
+	if r == 0 {
+		return "unspecified"
+	}
+	w := word(r)
+	return strings.ToLower(w[:1]) + w[1:]
+}
+
+// crlReasons are all the names, in the order of their numbers.
+func crlReasons() []string {
+	values := scsv1.RevocationReason(0).Descriptor().Values()
+	list := make([]string, values.Len())
+	for i := range list {
+		list[i] = crlWord(scsv1.RevocationReason(values.Get(i).Number()))
+	}
+	return list
+}
+
+// revocation is when, and for what reason of the list, a certificate was revoked.
+func revocation(c *scsv1.Certificate) string {
+	at := when(c.GetRevokeTime())
+	if at == "" || c.GetCrlReason() == 0 {
+		return at
+	}
+	return at + " (" + crlWord(c.GetCrlReason()) + ")"
 }

@@ -117,7 +117,7 @@ func showDevice(w io.Writer, d *scsv1.Device, story []*scsv1.Event) {
 		"state", word(d.GetState()), "status", word(d.GetStatus()), "step", d.GetStep(), "since", when(d.GetSince()),
 		"reason", d.GetReason(), "detail", d.GetMessage(), "next try", when(d.GetNextAttemptTime()),
 		"address", d.GetAddress(), "amt", d.GetAmtVersion(), "pid", d.GetPid(), "next pid", d.GetNextPid(),
-		"certificate", d.GetCertificateSerial(), "valid until", when(d.GetCertificateNotAfter()),
+		"certificate", d.GetCertificateSerial(), "valid until", when(d.GetCertificateNotAfter()), "revoked", when(d.GetCertificateRevokeTime()),
 		"created", when(d.GetCreateTime()), "last hello", when(d.GetLastHelloTime()))
 	if len(story) > 0 {
 		_, _ = fmt.Fprintln(w, "\nevents:")

@@ -21,7 +21,12 @@ func (a *app) inboxList() *cobra.Command {
 	var limit int
 	c := &cobra.Command{
 		Use: "list", Short: "List hellos that led to no set-up, and why", Args: takes(),
-		RunE: func(c *cobra.Command, _ []string) error {
+		RunE: func(c *cobra.Command, _ []string) (err error) {
+			if c.Flags().Changed("reason") {
+				if req.Reason, err = valueOf("reason", req.GetReason(), reasons); err != nil {
+					return err
+				}
+			}
 			return a.stream(c.Context(), func(ctx context.Context, conn *grpc.ClientConn) error {
 				all, err := listInbox(ctx, a, conn, &req, limit)
 				if err != nil {
@@ -31,7 +36,7 @@ func (a *app) inboxList() *cobra.Command {
 			})
 		},
 	}
-	c.Flags().StringVar(&req.Reason, "reason", "", "only rows of this reason")
+	c.Flags().StringVar(&req.Reason, "reason", "", "only rows of this reason: a code of docs/reasons.md, such as UnknownPID, KeyMismatch, DialFailed or AlreadyOperational")
 	return limitFlag(c, &limit)
 }
 

@@ -25,9 +25,9 @@ func (a *app) keysImport() *cobra.Command {
 		Use: "import FILE...", Short: "Import lists of pairs: setup.bin or tables, gzip too (- for standard input)",
 		Long: "Import lists of pairs into one batch: setup.bin, CSV with the columns pid,pps,current_password,new_password,\n" +
 			"of which the last two may be left out, id,pid,pps,current_password,admin_password,used, lines of PID and PPS,\n" +
-			"or any other table by --columns or --mapping. Files may be compressed with gzip. All or nothing, over all files:\n" +
-			"a bad row, or a PID that is known with another PPS, stops the import unless --skip-bad is given. Importing a\n" +
-			"list again changes nothing.",
+			"or any other table by --columns or --mapping. Files may be compressed with gzip, and then encrypted with age\n" +
+			"(--identity). All or nothing, over all files: a bad row, or a PID that is known with another PPS, stops the\n" +
+			"import unless --skip-bad is given. Importing a list again changes nothing.",
 		Args: someFiles,
 		RunE: func(c *cobra.Command, args []string) error { return im.command(c.Context(), args) },
 	}
@@ -60,7 +60,7 @@ func batchName(path string) string {
 	if path == "-" {
 		return "import"
 	}
-	base := strings.TrimSuffix(filepath.Base(path), ".gz")
+	base := strings.TrimSuffix(strings.TrimSuffix(filepath.Base(path), ".age"), ".gz")
 	return base[:len(base)-len(filepath.Ext(base))]
 }
 

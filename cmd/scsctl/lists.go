@@ -31,11 +31,12 @@ const (
 
 // lists are the files of one import, of pairs or of PCs.
 type lists struct {
-	app     *app
-	files   []*listFile
-	columns string
-	layout  batch.Layout
-	rejects string
+	app      *app
+	files    []*listFile
+	columns  string
+	layout   batch.Layout
+	rejects  string
+	identity string // a file of secret keys of age
 
 	separator string
 	bar       *progress
@@ -62,6 +63,7 @@ func (l *lists) flags(f *pflag.FlagSet) {
 	f.StringVar(&l.columns, "columns", "", "field=column,...: where the fields of another table stand, by position from 1 or by the header's name")
 	f.StringVar(&l.separator, "separator", "", "comma, tab, semicolon or blank (default: whichever the first line has)")
 	f.IntVar(&l.layout.Skip, "skip-lines", 0, "pass over so many lines before the header or the first row")
+	f.StringVar(&l.identity, "identity", "", "open files that keys export or age encrypted with the secret keys of this file")
 	f.StringVar(&l.rejects, "rejects", "", "with --skip-bad: write the rows that were left out to this new file, to be mended and imported again")
 }
 
@@ -153,6 +155,10 @@ func (l *lists) openFile(ctx context.Context, f *listFile, again *bytes.Buffer) 
 	}
 	f.from = io.TeeReader(counted{interruptible{ctx, f.from}, &l.read}, f.sum)
 	var err error
+	if f.from, err = plainly(f.from, f.name, l.identity); err != nil {
+		f.close()
+		return err
+	}
 	f.format, f.r, err = batch.Detect(f.from)
 	if err != nil {
 		f.close()

@@ -174,15 +174,23 @@ func (f *enumFlag[E]) Type() string { return f.name }
 func (f *enumFlag[E]) Set(s string) error {
 	var zero E
 	values := zero.Descriptor().Values()
-	var words []string
 	for i := 1; i < values.Len(); i++ {
 		e := zero.Type().New(values.Get(i).Number()).(E)
-		w := word(e)
-		if strings.EqualFold(w, strings.ReplaceAll(s, "-", "")) {
+		if strings.EqualFold(word(e), strings.ReplaceAll(s, "-", "")) {
 			*f.value = e
 			return nil
 		}
-		words = append(words, strings.ToLower(w))
 	}
-	return fmt.Errorf("no such %s: want %s", f.name, strings.Join(words, ", "))
+	return fmt.Errorf("no such %s: want %s", f.name, strings.Join(f.words(), ", "))
+}
+
+// words are the values.
+func (f *enumFlag[E]) words() []string {
+	var zero E
+	values := zero.Descriptor().Values()
+	var list []string
+	for i := 1; i < values.Len(); i++ {
+		list = append(list, strings.ToLower(word(zero.Type().New(values.Get(i).Number()))))
+	}
+	return list
 }

@@ -44,6 +44,12 @@ func pemOf(c *x509.Certificate) []byte {
 // issued so long ago, of a year's lifetime.
 func oldContext(t *testing.T, ago time.Duration) (path string) {
 	t.Helper()
+	return contextOf(t, access.Desk, ago)
+}
+
+// contextOf is oldContext for a user of any role.
+func contextOf(t *testing.T, role access.Role, ago time.Duration) (path string) {
+	t.Helper()
 	check := func(err error) {
 		t.Helper()
 		if err != nil {
@@ -60,7 +66,7 @@ func oldContext(t *testing.T, ago time.Duration) (path string) {
 	users := &access.Store{}
 	check(store.Update(t.Context(), func(tx kv.Tx) error {
 		mv := access.Move{Who: "test", At: time.Now().Add(-ago)}
-		if _, err := users.AddUser(tx, "alice", access.Desk, time.Time{}, mv); err != nil {
+		if _, err := users.AddUser(tx, "alice", role, time.Time{}, mv); err != nil {
 			return err
 		}
 		serial, err := amt.SerialOf(cert.SerialNumber)

@@ -1,10 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -22,6 +26,7 @@ type watcher struct {
 	until scsv1.WorkflowState
 	want  int
 	there map[string]bool // UUIDs of the devices in that state
+	away  bool            // the connection is lost, and this was said
 }
 
 // errReached ends a watch with success.
@@ -44,6 +49,12 @@ func (a *app) watch() *cobra.Command {
 			if w.want < 1 {
 				return usage("-n %d: want 1 or more", w.want)
 			}
+			for i, given := range w.req.GetTypes() {
+				var err error
+				if w.req.Types[i], err = valueOf("type", given, eventTypes); err != nil {
+					return err
+				}
+			}
 			ctx := c.Context()
 			if timeout > 0 {
 				// Not a deadline: gRPC would tell it to the server, which then is first
@@ -59,10 +70,10 @@ func (a *app) watch() *cobra.Command {
 	f := c.Flags()
 	f.Var(&enumFlag[scsv1.WorkflowState]{&w.until, "state"}, "until", "end once -n devices are in this state, those that are already counted")
 	f.IntVarP(&w.want, "count", "n", 1, "how many devices --until waits for")
-	f.DurationVar(&timeout, "timeout", 0, "end with exit status 1 after this time (default: never)")
+	f.DurationVar(&timeout, "timeout", 0, "end after this time (default: never): with exit status 1 if --until is given and not reached, else with 0")
 	f.Int64Var(&after, "after", 0, "begin behind this sequence of the event log (default: now)")
 	f.StringSliceVar(&w.req.Uuids, "uuid", nil, "only events of these devices")
-	f.StringSliceVar(&w.req.Types, "type", nil, "only events of these types")
+	f.StringSliceVar(&w.req.Types, "type", nil, "only events of these types: "+strings.Join(eventTypes, ", "))
 	return c
 }
 
@@ -81,6 +92,7 @@ func (w *watcher) run(ctx context.Context, conn *grpc.ClientConn) error {
 	for pause := time.Second / 4; ; pause = min(2*pause, 5*time.Second) {
 		seen := w.req.AfterSequence
 		err := w.follow(ctx, conn)
+		w.lost(ctx, err)
 		if errors.Is(err, errReached) {
 			return w.tell()
 		}
@@ -95,6 +107,23 @@ func (w *watcher) run(ctx context.Context, conn *grpc.ClientConn) error {
 			return w.ended(ctx, ctx.Err())
 		case <-time.After(pause):
 		}
+	}
+}
+
+// lost says once that the connection is gone.
+func (w *watcher) lost(ctx context.Context, err error) {
+	if status.Code(err) != codes.Unavailable || w.req.AfterSequence == nil || w.away || ctx.Err() != nil {
+		return
+	}
+	w.away = true
+	_, _ = fmt.Fprintf(w.app.stderr, "scsctl: note: the connection to the server is lost (%s); nothing is missed: it is tried again\n", explain(err).message)
+}
+
+// back says that it is there again.
+func (w *watcher) back() {
+	if w.away {
+		w.away = false
+		_, _ = fmt.Fprintln(w.app.stderr, "scsctl: note: the connection to the server is back")
 	}
 }
 
@@ -148,6 +177,7 @@ func (w *watcher) follow(ctx context.Context, conn *grpc.ClientConn) error {
 		if err != nil {
 			return err
 		}
+		w.back()
 		seq := resp.GetSequence()
 		w.req.AfterSequence = &seq
 		e := resp.GetEvent()
@@ -187,7 +217,33 @@ func (w *watcher) ended(ctx context.Context, err error) error {
 		if w.until == 0 {
 			return nil
 		}
-		return failed("scsctl device list shows what the others wait for", "the time is over: %d of %d devices are %s", len(w.there), w.want, word(w.until))
+		return failed("scsctl device list shows what the others wait for; scsctl inbox list shows the PCs that say hello and are not followed"+w.inboxNote(ctx),
+			"the time is over: %d of %d devices are %s", len(w.there), w.want, word(w.until))
 	}
 	return err
+}
+
+// inboxNote counts the inbox by reason, as far as the user may see it.
+func (w *watcher) inboxNote(ctx context.Context) string {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	resp, err := scsv1.NewProvisioningServiceClient(w.app.conn).ListInbox(ctx, &scsv1.ListInboxRequest{PageSize: pageSize})
+	if err != nil || len(resp.GetItems()) == 0 {
+		return ""
+	}
+	count := map[string]int{}
+	for _, m := range resp.GetItems() {
+		count[m.GetReason()]++
+	}
+	var parts []string
+	for _, reason := range slices.SortedFunc(maps.Keys(count), func(x, y string) int {
+		return cmp.Or(cmp.Compare(count[y], count[x]), cmp.Compare(x, y))
+	}) {
+		parts = append(parts, fmt.Sprintf("%d %s", count[reason], reason))
+	}
+	more := ""
+	if resp.GetNextPageToken() != "" {
+		more = "at least "
+	}
+	return fmt.Sprintf(" (%s%s: %s)", more, plural(len(resp.GetItems()), "row"), strings.Join(parts, ", "))
 }

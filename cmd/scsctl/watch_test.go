@@ -123,6 +123,9 @@ func TestWatchGoesOnAfterARestart(t *testing.T) {
 	if !slices.Equal(f.started, []uint64{10, 12}) {
 		t.Errorf("watches began behind %v, want 10 and 12", f.started)
 	}
+	if lost, back := strings.Count(errs.String(), "is lost (the server cannot be reached: the server is stopping)"), strings.Count(errs.String(), "is back"); lost != 1 || back != 1 {
+		t.Errorf("%d notes that the connection is lost, %d that it is back, want one of each: %s", lost, back, errs)
+	}
 	if !strings.Contains(errs.String(), "4 of 4 devices are Operational") {
 		t.Errorf("got %s", errs)
 	}

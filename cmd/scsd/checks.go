@@ -32,10 +32,16 @@ func (d *doctor) files() {
 	} {
 		fi, err := os.Stat(f.path)
 		switch {
+		case errors.Is(err, fs.ErrPermission):
+			d.refuse(f.check, silent, "", denied(f.path, err))
 		case err != nil:
 			d.refuse(f.check, silent, "run scsd init, or give the right --data and --kek", err)
-		case fi.IsDir() != f.dir:
-			d.refuse(f.check, silent, "give the right --data and --kek", fmt.Errorf("%s is not what it should be", f.path))
+		case f.dir && !fi.IsDir():
+			d.refuse(f.check, silent, "give the folder that scsd init made as --data", fmt.Errorf("%s is a file, not a folder", f.path))
+		case !f.dir && fi.IsDir():
+			d.refuse(f.check, silent, "give the right --data and --kek", fmt.Errorf("%s is a folder, not a file", f.path))
+		case !f.dir && fi.Size() == 0:
+			d.refuse(f.check, silent, "restore it from your copy", fmt.Errorf("%s is empty", f.path))
 		case fi.Mode().Perm()&^f.most != 0:
 			d.refuse(f.check, "nothing: but others on this machine can read secrets", fmt.Sprintf("chmod %04o %s", f.most, f.path),
 				fmt.Errorf("%s has mode %04o, want at most %04o", f.path, fi.Mode().Perm(), f.most))
@@ -110,6 +116,12 @@ func (d *doctor) store(ctx context.Context) {
 			d.refuse(name+" certificate", "nothing, but nobody can use scsctl", "scsd run makes it anew", err)
 			continue
 		}
+		if m, err := id.stored(ctx); err == nil && name == apiIdentity {
+			d.names = m.GetNames()
+		}
+		if d.revoked(ctx, id) {
+			continue
+		}
 		d.lifetime(name+" certificate", id.current.Load().Leaf)
 	}
 	if err := db.View(ctx, audit.New(keys).Verify); err != nil {
@@ -117,6 +129,23 @@ func (d *doctor) store(ctx context.Context) {
 	} else {
 		d.ok("audit log", "its chain is whole")
 	}
+}
+
+// revoked tells a certificate of the server that was revoked.
+func (d *doctor) revoked(ctx context.Context, id *identity) bool {
+	revoked, err := id.revoked(ctx)
+	if err == nil && !revoked {
+		return false
+	}
+	if err == nil {
+		err = errors.New("it was revoked")
+	}
+	onPC := "nothing, but programs that read the revocation list refuse the server"
+	if id.name == consoleIdentity {
+		onPC = "with mutual TLS it refuses the server, if it was given the revocation list"
+	}
+	d.refuse(id.name+" certificate", onPC, "start scsd: it issues a new one, with a new key", err)
+	return true
 }
 
 func (d *doctor) lifetimes(a *ca.Authority) {

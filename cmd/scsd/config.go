@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -57,7 +56,7 @@ func (s *settings) flags(f *pflag.FlagSet) {
 	f.StringVar(&s.metricsAddr, "metrics-addr", "127.0.0.1:9973", "where Prometheus reads metrics, without any login; empty: nowhere")
 	f.StringSliceVar(&s.dialAllow, "dial-allow", nil, "networks whose devices are dialled back, as 10.0.0.0/8 (default every address but loopback, multicast and this machine's)")
 	f.Uint16Var(&s.devicePort, "device-port", 16993, "port of the devices' TLS; firmware knows no other")
-	f.StringSliceVar(&s.serverNames, "server-name", nil, "names and addresses of the API's certificate, when others than at init")
+	f.StringSliceVar(&s.serverNames, "server-name", nil, "names and addresses of the API's certificate beside localhost, the loopback addresses and this machine's name (default: as it was issued)")
 	f.IntVar(&s.workers, "workers", 512, "set-ups that are worked on at once")
 	f.IntVar(&s.attemptWorkers, "attempt-workers", 512, "hellos that are followed at once, before their senders have proved anything")
 	f.IntVar(&s.helloQueue, "hello-queue", 16384, "hellos that may wait to be stored")
@@ -67,7 +66,8 @@ func (s *settings) flags(f *pflag.FlagSet) {
 	f.StringSliceVar(&s.pskSuites, "psk-suites", []string{"aes128", "aes256"}, "TLS-PSK suites of set-up: aes128, aes256, 3des, rc4")
 	f.StringVar(&s.pairForm, "pair-form", "undashed", "how a pair stands in TLS-PSK: undashed or dashed (unverified)")
 	f.StringVar(&s.pskForm, "psk-form", "base64", "how a device is told its next pair: base64 or plain (unverified)")
-	f.DurationVar(&s.eventLife, "event-life", 90*24*time.Hour, "how long events are kept")
+	s.eventLife = 90 * 24 * time.Hour
+	f.Var(&days{&s.eventLife}, "event-life", "how long events are kept, as 90d, 1y or 2160h")
 	f.Uint64Var(&s.events, "events", 1_000_000, "how many events are kept")
 	f.DurationVar(&s.stopTimeout, "stop-timeout", 15*time.Second, "how long running steps may take at a stop")
 	f.StringVar(&s.logLevel, "log-level", "info", "debug, info, warn or error")
@@ -102,10 +102,10 @@ func (s *settings) load(f *pflag.FlagSet, environ func() []string) error {
 	}
 	var bad error
 	f.VisitAll(func(fl *pflag.Flag) {
-		if fl.Changed || bad != nil {
-			return
-		}
 		switch {
+		case bad != nil:
+		case fl.Changed:
+			bad = notEmpty(fl, "--"+fl.Name)
 		case vars.Exists(fl.Name):
 			bad = set(fl, envName(fl.Name), vars.Get(fl.Name))
 		case doc.Exists(fl.Name):
@@ -165,6 +165,15 @@ func set(fl *pflag.Flag, source string, value any) error {
 	if err := fl.Value.Set(text); err != nil {
 		return usage("%s: %q: want %s", source, text, kind(fl.Value.Type()))
 	}
+	return notEmpty(fl, source)
+}
+
+// notEmpty refuses a list without anything in it: it would mean the default, and
+// that of --dial-allow is not what an empty list of networks looks like.
+func notEmpty(fl *pflag.Flag, source string) error {
+	if list, ok := fl.Value.(pflag.SliceValue); ok && len(list.GetSlice()) == 0 {
+		return &hinted{err: fmt.Errorf("%s is empty", source), hint: "give at least one value, or leave it out: the default counts then", usage: true}
+	}
 	return nil
 }
 
@@ -174,7 +183,7 @@ func kind(of string) string {
 	case "int", "uint16", "uint64":
 		return "a number"
 	case "duration":
-		return "a time such as 15s or 2160h"
+		return "a time such as 15s, 2160h or, for --event-life, 90d"
 	}
 	return "a " + of
 }
@@ -187,27 +196,13 @@ func (s *settings) check() error {
 	if s.kek == "" {
 		return usage("--kek is missing: the file of the key-encryption key")
 	}
-	if dir := os.Getenv("CREDENTIALS_DIRECTORY"); dir != "" && !strings.Contains(s.kek, "/") {
-		s.kek = filepath.Join(dir, s.kek)
+	s.kek = credential(s.kek)
+	err := s.checkAddrs()
+	if err != nil {
+		return err
 	}
-	for flag, addr := range map[string]string{"hello-addr": s.helloAddr, "grpc-addr": s.grpcAddr, "metrics-addr": s.metricsAddr} {
-		if addr == "" && flag == "metrics-addr" {
-			continue
-		}
-		if _, _, err := net.SplitHostPort(addr); err != nil {
-			return usage("--%s %q: want host:port, or :port for all addresses", flag, addr)
-		}
-	}
-	s.allow = nil
-	for _, text := range s.dialAllow {
-		p, err := netip.ParsePrefix(text)
-		if a, e := netip.ParseAddr(text); e == nil {
-			p, err = netip.PrefixFrom(a, a.BitLen()), nil
-		}
-		if err != nil {
-			return usage("--dial-allow %q: want a network such as 10.0.0.0/8", text)
-		}
-		s.allow = append(s.allow, p.Masked())
+	if s.allow, err = parseNetworks("dial-allow", s.dialAllow); err != nil {
+		return err
 	}
 	for flag, n := range map[string]int{
 		"workers": s.workers, "attempt-workers": s.attemptWorkers, "hello-queue": s.helloQueue,
@@ -225,7 +220,20 @@ func (s *settings) check() error {
 			return usage("--ready-file %q: this is no regular file", s.readyFile)
 		}
 	}
+	if err := checkServerNames(s.serverNames); err != nil {
+		return err
+	}
 	return s.checkWords()
+}
+
+// apiNames are the names that the API's certificate is to have: none when no
+// --server-name is given, and it stays as it is.
+func (s *settings) apiNames() []string {
+	if len(s.serverNames) == 0 {
+		return nil
+	}
+	hostname, _ := os.Hostname()
+	return serverNames(hostname, s.serverNames)
 }
 
 func (s *settings) checkWords() error {
@@ -245,8 +253,11 @@ func (s *settings) checkWords() error {
 	if s.devicePort < 2 {
 		return usage("--device-port %d: want 2 to 65535", s.devicePort)
 	}
-	if s.stopTimeout < 0 || s.eventLife < time.Hour {
-		return usage("--stop-timeout wants 0s or more, --event-life 1h or more")
+	if s.stopTimeout < 0 || s.eventLife < time.Hour || s.eventLife > maxDays*24*time.Hour {
+		return usage("--stop-timeout wants 0s or more, --event-life 1h to 10y")
+	}
+	if s.events == 0 {
+		return usage("--events 0: want 1 or more: without events nobody can watch")
 	}
 	if _, err := s.psk(); err != nil {
 		return err

@@ -1,10 +1,15 @@
 package main
 
 import (
+	"errors"
+	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/spf13/pflag"
 )
@@ -23,7 +28,7 @@ func loaded(t *testing.T, file string, env []string, args ...string) (*settings,
 		env = append(env, "SCSD_CONFIG="+path)
 	}
 	if err := f.Parse(append([]string{"--data=d", "--kek=k"}, args...)); err != nil {
-		t.Fatal(err)
+		return s, err
 	}
 	return s, s.load(f, func() []string { return env })
 }
@@ -85,6 +90,28 @@ func TestLoadRefuses(t *testing.T) {
 		{args: []string{"--psk-form=x"}, want: "--psk-form"},
 		{args: []string{"--device-port=0"}, want: "--device-port"},
 		{args: []string{"--event-life=1s"}, want: "--event-life"},
+		{args: []string{"--server-name=foo_bar"}, want: `--server-name "foo_bar": want a DNS name`},
+		{args: []string{"--server-name=a..example"}, want: "--server-name"},
+		{args: []string{"--server-name=10.0.0.300"}, want: "--server-name"},
+		{args: []string{"--server-name=fe80::1%eth0"}, want: "--server-name"},
+		{args: []string{"--server-name=a,,b"}, want: `--server-name ""`},
+		{args: []string{"--server-name="}, want: "--server-name is empty"},
+		{env: []string{"SCSD_SERVER_NAME="}, want: "SCSD_SERVER_NAME is empty"},
+		{args: []string{"--dial-allow=10.0.0.0"}, want: "did you mean 10.0.0.0/8? For this address alone write 10.0.0.0/32"},
+		{args: []string{"--dial-allow=10.1.0.0/16,192.168.7.0"}, want: "did you mean 192.168.7.0/24?"},
+		{args: []string{"--dial-allow=0.0.0.0"}, want: "did you mean 0.0.0.0/0?"},
+		{args: []string{"--dial-allow=2001:db8::"}, want: "did you mean 2001:db8::/32?"},
+		{args: []string{"--hello-addr=:99999"}, want: `--hello-addr ":99999": want a port from 1 to 65535`},
+		{args: []string{"--grpc-addr=:-1"}, want: "want a port from 1 to 65535"},
+		{args: []string{"--metrics-addr=:nosuchport"}, want: "want a port as a number"},
+		{args: []string{"--hello-addr=127.0.0.1:"}, want: "want a port"},
+		{args: []string{"--events=0"}, want: "--events 0"},
+		{args: []string{"--event-life=4000d"}, want: "--event-life"},
+		{args: []string{"--event-life=11y"}, want: "--event-life"},
+		{args: []string{"--event-life=90000h"}, want: "--event-life"},
+		{env: []string{"SCSD_EVENT_LIFE=ages"}, want: "SCSD_EVENT_LIFE"},
+		{args: []string{"--dial-allow="}, want: "--dial-allow is empty"},
+		{file: "dial-allow: []", want: "dial-allow is empty"},
 		{args: []string{"--data="}, want: "--data"},
 		{args: []string{"--kek="}, want: "--kek"},
 	} {
@@ -118,4 +145,104 @@ func TestOperationsPage(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestAPINames wants the names that are always there beside those given.
+func TestAPINames(t *testing.T) {
+	t.Parallel()
+	s, err := loaded(t, "", nil, "--server-name=SCS.example.com,192.0.2.7")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"localhost", "127.0.0.1", "::1", "scs.example.com", "192.0.2.7"} {
+		if !slices.Contains(s.apiNames(), want) {
+			t.Errorf("got %v, want %s in it", s.apiNames(), want)
+		}
+	}
+	if s, err = loaded(t, "", nil); err != nil || s.apiNames() != nil {
+		t.Errorf("got %v, %v, want the names as they are", s.apiNames(), err)
+	}
+}
+
+func TestDoctorKnowsTheAPIName(t *testing.T) {
+	t.Parallel()
+	issued := []string{"localhost", "127.0.0.1", "::1", "host"}
+	for _, c := range []struct {
+		addr   string
+		given  []string
+		issued []string
+		want   verdict // empty: nothing is said
+	}{
+		{"127.0.0.1:9972", nil, issued, good},
+		{"HOST:9972", nil, issued, good},
+		{":9972", nil, issued, ""},
+		{"0.0.0.0:9972", []string{"scs.example.com"}, issued, ""},
+		{"192.0.2.7:9972", nil, nil, ""},
+		{"192.0.2.7:9972", nil, issued, warning},
+		{"192.0.2.7:9972", []string{"scs.example.com"}, nil, warning},
+		{"192.0.2.7:9972", []string{"192.0.2.7"}, issued, good},
+		{"[2001:db8::1]:9972", []string{"2001:DB8:0::1"}, issued, good},
+	} {
+		d := &doctor{s: &settings{grpcAddr: c.addr, serverNames: c.given}, names: c.issued}
+		d.apiName()
+		got := verdict("")
+		if len(d.findings) > 0 {
+			got = d.findings[0].Verdict
+		}
+		if got != c.want {
+			t.Errorf("%s with %v: got %+v, want %q", c.addr, c.given, d.findings, c.want)
+		}
+	}
+}
+
+func TestEventLife(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]time.Duration{"90d": 90 * 24 * time.Hour, "1y": 365 * 24 * time.Hour, "36h": 36 * time.Hour} {
+		if s, err := loaded(t, "event-life: "+text, nil); err != nil || s.eventLife != want {
+			t.Errorf("%s: got %v, %v, want %v", text, s.eventLife, err, want)
+		}
+	}
+	if s, err := loaded(t, "", nil); err != nil || (&days{&s.eventLife}).String() != "90d" {
+		t.Errorf("the default is %v, %v", s.eventLife, err)
+	}
+}
+
+// TestSingleAddresses wants addresses of hosts taken as they are.
+func TestSingleAddresses(t *testing.T) {
+	t.Parallel()
+	s, err := loaded(t, "", nil, "--dial-allow=10.0.0.1,2001:db8::100,::1,10.0.0.0/32")
+	if err != nil || len(s.allow) != 4 || s.allow[1].Bits() != 128 || s.allow[3].Bits() != 32 {
+		t.Errorf("got %v, %v", s.allow, err)
+	}
+}
+
+// TestListenFaults wants each kind of fault told by what it is.
+func TestListenFaults(t *testing.T) {
+	t.Parallel()
+	var lc net.ListenConfig
+	ln, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = ln.Close() }()
+	_, taken := lc.Listen(t.Context(), "tcp", ln.Addr().String())
+	_, unknown := lc.Listen(t.Context(), "tcp", "no.such.invalid:9971")
+	// Some machines let programs bind any address, and root any port.
+	bind := func(errno syscall.Errno) error {
+		return &net.OpError{Op: "listen", Net: "tcp", Err: os.NewSyscallError("bind", errno)}
+	}
+	for _, c := range []struct {
+		err        error
+		text, hint string
+	}{
+		{taken, "address already in use", "scsd doctor tells who has the port"},
+		{unknown, "the host does not resolve", "give an address of this machine"},
+		{bind(syscall.EADDRNOTAVAIL), "no such address on this machine", "ip address shows"},
+		{bind(syscall.EACCES), "permission denied", "CAP_NET_BIND_SERVICE"},
+	} {
+		var h *hinted
+		if told := listenFault("hello-addr", c.err); !errors.As(told, &h) || !strings.Contains(told.Error(), c.text) || !strings.Contains(h.hint, c.hint) {
+			t.Errorf("%v: got %v, %+v", c.err, told, h)
+		}
+	}
 }

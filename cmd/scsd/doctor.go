@@ -41,7 +41,8 @@ type doctor struct {
 	lookup  func(ctx context.Context, host string) ([]string, error)
 
 	findings []finding
-	running  bool // another scsd has the store open
+	running  bool     // another scsd has the store open
+	names    []string // of the API's certificate, as far as it was read
 }
 
 func doctorCommand(stdout, stderr io.Writer) *cobra.Command {
@@ -75,7 +76,7 @@ func (d *doctor) run(ctx context.Context) {
 	d.store(ctx)
 	d.clock()
 	d.ports(ctx)
-	d.names(ctx)
+	d.dns(ctx)
 }
 
 func (d *doctor) add(f finding) { d.findings = append(d.findings, f) }

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -41,6 +42,7 @@ type identity struct {
 	keys  *seal.Keyset
 	ca    *ca.Authority
 	now   func() time.Time
+	log   *slog.Logger // nil: nothing is logged
 
 	current atomic.Pointer[tls.Certificate]
 }
@@ -72,12 +74,21 @@ func (id *identity) read(ctx context.Context) error {
 	return id.load(m)
 }
 
-// ensure loads the certificate, and issues one when there is none, when it is
-// due, or when names (empty: those it has) are others.
+// Why a certificate of the server is issued, for the log.
+const (
+	whyNone    = "there was none"
+	whyRevoked = "the one before was revoked"
+	whyDue     = "the one before is due for renewal"
+	whyNames   = "its names have changed"
+)
+
+// ensure loads the certificate, and issues one, with a new key, when there is
+// none, when it was revoked or is due, or when names (empty: those it has) are
+// others.
 func (id *identity) ensure(ctx context.Context, names []string) error {
 	m, err := id.stored(ctx)
 	if errors.Is(err, kv.ErrNotFound) {
-		return id.issue(ctx, names)
+		return id.renew(ctx, names, whyNone)
 	}
 	if err != nil {
 		return err
@@ -88,10 +99,49 @@ func (id *identity) ensure(ctx context.Context, names []string) error {
 	if len(names) == 0 {
 		names = m.GetNames()
 	}
-	if leaf := id.current.Load().Leaf; due(leaf, id.now()) || !slices.Equal(names, m.GetNames()) {
-		return id.issue(ctx, names)
+	revoked, err := id.revoked(ctx)
+	switch {
+	case err != nil:
+		return err
+	case revoked:
+		return id.renew(ctx, names, whyRevoked)
+	case due(id.current.Load().Leaf, id.now()):
+		return id.renew(ctx, names, whyDue)
+	case !slices.Equal(names, m.GetNames()):
+		return id.renew(ctx, names, whyNames)
 	}
 	return nil
+}
+
+// renew issues a certificate and says so.
+func (id *identity) renew(ctx context.Context, names []string, why string) error {
+	if err := id.issue(ctx, names); err != nil {
+		return err
+	}
+	if id.log != nil {
+		leaf := id.current.Load().Leaf
+		serial, _ := amt.SerialOf(leaf.SerialNumber) // one of ours
+		id.log.Info("a certificate of the server is issued", "certificate", id.name, "why", why,
+			"serial", serial, "names", strings.Join(names, ","), "until", leaf.NotAfter)
+	}
+	return nil
+}
+
+// revoked reports whether the certificate in use was revoked.
+func (id *identity) revoked(ctx context.Context) (revoked bool, err error) {
+	serial, err := amt.SerialOf(id.current.Load().Leaf.SerialNumber)
+	if err != nil {
+		return false, fmt.Errorf("the server's %s certificate: %w", id.name, err)
+	}
+	err = id.store.View(ctx, func(r kv.Reader) error {
+		c, err := id.ca.Get(r, serial)
+		revoked = err == nil && c.Revocation != nil
+		return err
+	})
+	if err != nil && !errors.Is(err, ca.ErrUnknown) {
+		return false, fmt.Errorf("looking up the server's %s certificate: %w", id.name, err)
+	}
+	return revoked, nil
 }
 
 // due reports whether a third of the lifetime or less is left.
@@ -168,7 +218,7 @@ func (id *identity) certify(ctx context.Context, names []string) (crypto.Signer,
 	return key, leaf, err
 }
 
-// keep renews the certificate when it is due, until ctx is done.
+// keep renews the certificate when it is due or was revoked, until ctx is done.
 func (id *identity) keep(ctx context.Context, every time.Duration, log *slog.Logger) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()

@@ -1,15 +1,19 @@
 package main
 
 import (
+	"bytes"
 	"crypto/x509"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/amtscs/amtscs/amt"
 	"github.com/amtscs/amtscs/ca"
 	"github.com/amtscs/amtscs/cmd/internal/contextfile"
+	"github.com/amtscs/amtscs/kv"
 	"github.com/amtscs/amtscs/kv/bolt"
 )
 
@@ -135,10 +139,95 @@ func TestServerNames(t *testing.T) {
 			t.Errorf("got %v, want %v", got, want)
 		}
 	}
+	for _, strange := range []string{"", "a b", "192.0.2.1", "a..b", "-a"} {
+		if got := serverNames(strange, nil); len(got) != 3 {
+			t.Errorf("a machine named %q: got %v", strange, got)
+		}
+	}
+	if got := serverNames("foo_bar", nil); len(got) != 4 {
+		t.Errorf("got %v", got)
+	}
 	if consoleName("") != "scsd" || consoleName("PC.Example") != "pc.example" {
 		t.Error("console names")
 	}
 	if level("warn") != slog.LevelWarn {
 		t.Error("levels")
+	}
+}
+
+// TestRevokedIdentityIsReplaced revokes the server's own certificates: a new one,
+// with a new key, takes the place of each at the next look, and the doctor tells
+// of it until then.
+func TestRevokedIdentityIsReplaced(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	data, kek := filepath.Join(dir, "data"), filepath.Join(dir, "kek")
+	if code, _, errs := scsd(t, "init", "--data", data, "--kek", kek); code != 0 {
+		t.Fatal(errs)
+	}
+	for _, name := range []string{apiIdentity, consoleIdentity} {
+		revokeIdentity(t, data, kek, name)
+	}
+	addrs := []string{"--hello-addr", "127.0.0.1:0", "--grpc-addr", "127.0.0.1:0", "--metrics-addr", ""}
+	code, out, _ := scsd(t, append([]string{"doctor", "--data", data, "--kek", kek}, addrs...)...)
+	if code != 1 || strings.Count(out, "it was revoked\n") != 2 {
+		t.Errorf("doctor: got %d\n%s", code, out)
+	}
+	db, keys, err := openStore(t.Context(), data, kek, bolt.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	authority, err := ca.Open(t.Context(), db, keys, ca.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{apiIdentity, consoleIdentity} {
+		var log bytes.Buffer
+		id := &identity{name: name, store: db, keys: keys, ca: authority, now: time.Now, log: slog.New(slog.NewTextHandler(&log, nil))}
+		if err := id.read(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		before := id.current.Load().Leaf
+		for range 2 {
+			if err := id.ensure(t.Context(), nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		after := id.current.Load().Leaf
+		if after.SerialNumber.Cmp(before.SerialNumber) == 0 || bytes.Equal(after.RawSubjectPublicKeyInfo, before.RawSubjectPublicKeyInfo) {
+			t.Errorf("%s: serial or key are those of the revoked one", name)
+		}
+		if got := log.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, whyRevoked) {
+			t.Errorf("%s: the log says %s", name, got)
+		}
+	}
+}
+
+// revokeIdentity revokes what certificate revoke would.
+func revokeIdentity(t *testing.T, data, kek, name string) {
+	t.Helper()
+	db, keys, err := openStore(t.Context(), data, kek, bolt.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	authority, err := ca.Open(t.Context(), db, keys, ca.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := &identity{name: name, store: db, keys: keys, ca: authority, now: time.Now}
+	if err := id.read(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	serial, err := amt.SerialOf(id.current.Load().Leaf.SerialNumber)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.Update(t.Context(), func(tx kv.Tx) error {
+		return authority.Revoke(tx, serial, ca.Revocation{Reason: ca.KeyCompromise, Who: "test"})
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }

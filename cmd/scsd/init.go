@@ -27,6 +27,9 @@ func initCommand(stdout io.Writer) *cobra.Command {
 			if _, _, err := net.SplitHostPort(in.address); err != nil {
 				return usage("--address %q: want host:port", in.address)
 			}
+			if err := checkServerNames(more); err != nil {
+				return err
+			}
 			hostname, _ := os.Hostname()
 			in.names = serverNames(hostname, more)
 			if in.console == "" {
@@ -41,12 +44,12 @@ func initCommand(stdout io.Writer) *cobra.Command {
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&in.data, "data", os.Getenv("SCSD_DATA"), "data directory to make, mode 0700 ($SCSD_DATA)")
-	f.StringVar(&in.kek, "kek", os.Getenv("SCSD_KEK"), "file of the key-encryption key: made with mode 0600, or taken if it is there ($SCSD_KEK)")
+	f.StringVar(&in.data, "data", os.Getenv("SCSD_DATA"), "data directory to make, mode 0700, with missing folders above it ($SCSD_DATA)")
+	f.StringVar(&in.kek, "kek", os.Getenv("SCSD_KEK"), "file of the key-encryption key: made with mode 0600, or taken if it is there; in $CREDENTIALS_DIRECTORY if it has no slash ($SCSD_KEK)")
 	f.StringVar(&in.context, "admin-context", "", "context file of the first administrator (default admin.yaml beside the data directory)")
 	f.StringVar(&in.user, "admin-name", "admin", "name of the first administrator")
 	f.StringVar(&in.address, "address", "127.0.0.1:9972", "host:port at which scsctl will find the API")
-	f.StringSliceVar(&more, "server-name", nil, "further DNS names and addresses of the API's certificate")
+	f.StringSliceVar(&more, "server-name", nil, "DNS names and addresses of the API's certificate, beside localhost, the loopback addresses and this machine's name")
 	f.StringVar(&in.console, "console-name", "", "FQDN of the certificate towards devices with mutual TLS (default this machine's name)")
 	return c
 }

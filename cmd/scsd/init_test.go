@@ -125,9 +125,10 @@ func TestInitLeavesNothingHalfMade(t *testing.T) {
 		"bad user":              {"--kek", "kek", "--admin-name", "No Good"},
 		"bad console name":      {"--kek", "kek", "--console-name", "a b"},
 		"bad server name":       {"--kek", "kek", "--server-name", "a b"},
+		"useless server name":   {"--kek", "kek", "--server-name", "foo_bar"},
 		"bad address":           {"--kek", "kek", "--address", "9972"},
 		"no folder for context": {"--kek", "kek", "--admin-context", "no/such/a.yaml"},
-		"no folder for kek":     {"--kek", "no/such/kek"},
+		"no folder for kek":     {"--kek", "bad/kek"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -7,10 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -45,6 +43,7 @@ func (p *place) check() error {
 	if p.kek == "" {
 		return usage("--kek is missing: the file of the key-encryption key")
 	}
+	p.kek = credential(p.kek)
 	for _, path := range []*string{&p.data, &p.kek} {
 		abs, err := filepath.Abs(*path)
 		if err != nil {
@@ -85,12 +84,14 @@ type installation struct {
 
 	lock                          *os.File // the data directory, for this init alone
 	madeDir, madeKEK, madeContext bool
+	madeFolders                   []string // above data and kek, from the top
 }
 
 // make builds the store under another name and gives it its own at the very end,
 // when everything is on disk. What it made goes away again after a failure.
 func (in *installation) make(ctx context.Context) (err error) {
 	if err := in.prepareDir(); err != nil {
+		in.removeFolders()
 		return err
 	}
 	defer func() {
@@ -99,12 +100,9 @@ func (in *installation) make(ctx context.Context) (err error) {
 		}
 		_ = in.lock.Close()
 	}()
-	if _, err := os.Lstat(in.kek); errors.Is(err, fs.ErrNotExist) {
-		in.madeKEK = true
-	}
-	kek, err := seal.CreateFileKEK(in.kek)
+	kek, err := in.prepareKEK()
 	if err != nil {
-		return fmt.Errorf("the key-encryption key: %w", err)
+		return err
 	}
 	if _, err := os.Lstat(in.context); err == nil {
 		return hint("choose another --admin-context", fmt.Errorf("%s: %w", in.context, atomicfile.ErrExists))
@@ -127,9 +125,12 @@ func (in *installation) make(ctx context.Context) (err error) {
 // rest of an init that was killed counts as nothing; one that is at work is told
 // by its lock.
 func (in *installation) prepareDir() error {
+	if err := in.makeFolders(filepath.Dir(in.data), 0o755); err != nil {
+		return err
+	}
 	err := os.Mkdir(in.data, 0o700)
 	if err != nil && !errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("making the data directory: %w", err)
+		return hint("make it by hand, as a user who may: install -d -m 0700 "+quoted(in.data), fmt.Errorf("making the data directory: %w", err))
 	}
 	in.madeDir = err == nil
 	if in.lock, err = lockDir(in.data); err != nil {
@@ -142,9 +143,31 @@ func (in *installation) prepareDir() error {
 	return nil
 }
 
+// prepareKEK makes the key-encryption key and the folders above it, closed to
+// others, or takes the key that is there.
+func (in *installation) prepareKEK() (seal.KEK, error) {
+	if _, err := os.Lstat(in.kek); errors.Is(err, fs.ErrNotExist) && !isCredential(in.kek) {
+		in.madeKEK = true
+		if err := in.makeFolders(filepath.Dir(in.kek), 0o700); err != nil {
+			return nil, err
+		}
+	}
+	kek, err := createKEK(in.kek)
+	if err != nil {
+		return nil, fmt.Errorf("the key-encryption key: %w", err)
+	}
+	if _, err := os.Stat(filepath.Dir(in.context)); errors.Is(err, fs.ErrNotExist) {
+		return nil, folderFault(filepath.Dir(in.context), err)
+	}
+	return kek, nil
+}
+
 // lockDir keeps a directory from every other lockDir until the file is closed,
 // as it is at the process's end.
 func lockDir(dir string) (*os.File, error) {
+	if fi, err := os.Stat(dir); err == nil && !fi.IsDir() {
+		return nil, &hinted{err: fmt.Errorf("--data %s is a file, not a folder", dir), hint: "nothing was changed; choose another --data", usage: true}
+	}
 	d, err := os.Open(dir)
 	if err != nil {
 		return nil, fmt.Errorf("opening the data directory: %w", err)
@@ -193,6 +216,7 @@ func (in *installation) undo() {
 	if in.madeDir {
 		_ = os.Remove(in.data)
 	}
+	in.removeFolders()
 }
 
 // fill makes the store: keyset, authorities, the server's certificates and the
@@ -292,19 +316,4 @@ func syncDir(dir string) error {
 		return fmt.Errorf("syncing %s: %w", dir, err)
 	}
 	return nil
-}
-
-// serverNames are the names the API's certificate gets: localhost, this
-// machine's name if it can stand in a certificate, and those given.
-func serverNames(hostname string, more []string) []string {
-	names := []string{"localhost", "127.0.0.1", "::1"}
-	if hostname != "" && net.ParseIP(hostname) == nil && len(hostname) <= ca.MaxCommonName && !strings.ContainsAny(hostname, " /\\") {
-		more = append([]string{strings.ToLower(hostname)}, more...)
-	}
-	for _, n := range more {
-		if !slices.Contains(names, n) {
-			names = append(names, n)
-		}
-	}
-	return names
 }

@@ -36,12 +36,37 @@ func (d *doctor) ports(ctx context.Context) {
 		case errors.Is(err, syscall.EADDRINUSE):
 			d.refuse(p.check, p.onPC, "stop the other program (ss -ltnp shows it), or choose another --"+p.flag, err)
 		default:
-			d.refuse(p.check, p.onPC, "choose another --"+p.flag, err)
+			d.refuse(p.check, p.onPC, "choose another --"+p.flag, listenFault(p.flag, err))
 		}
 	}
+	d.apiName()
 	if host, port, err := net.SplitHostPort(d.s.helloAddr); err == nil {
 		d.reach(host, port)
 	}
+}
+
+// apiName checks that the API's certificate has the name or address on which it
+// listens, as far as one is given.
+func (d *doctor) apiName() {
+	host, _, err := net.SplitHostPort(d.s.grpcAddr)
+	if a, e := netip.ParseAddr(host); err != nil || host == "" || e == nil && a.IsUnspecified() {
+		return
+	}
+	names := d.s.apiNames()
+	if len(names) == 0 {
+		names = d.names
+	}
+	if len(names) == 0 {
+		return // no --server-name, and the certificate could not be read
+	}
+	if named(names, host) {
+		d.ok("API name", "%s is in the API's certificate", host)
+		return
+	}
+	d.add(finding{
+		Check: "API name", Verdict: warning, Detail: fmt.Sprintf("--grpc-addr is %s, but the API's certificate has %s", host, strings.Join(names, ", ")),
+		OnPC: "nothing, but scsctl and other programs that call the server so do not take it for the right one", Cure: "add --server-name " + host,
+	})
 }
 
 func tryListen(ctx context.Context, addr string) error {
@@ -76,9 +101,9 @@ func lookupHost(ctx context.Context, host string) ([]string, error) {
 	return net.DefaultResolver.LookupHost(ctx, host)
 }
 
-// names checks that PCs find this machine: firmware asks DNS for provisionserver
+// dns checks that PCs find this machine: firmware asks DNS for provisionserver
 // in the domain that DHCP gave it.
-func (d *doctor) names(ctx context.Context) {
+func (d *doctor) dns(ctx context.Context) {
 	domains := d.domains
 	if len(domains) == 0 {
 		domains = searchDomains("/etc/resolv.conf")

@@ -2,24 +2,19 @@ package main
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/amtscs/amtscs/access"
-	"github.com/amtscs/amtscs/amt"
 	"github.com/amtscs/amtscs/audit"
 	"github.com/amtscs/amtscs/ca"
 	"github.com/amtscs/amtscs/cmd/internal/atomicfile"
 	"github.com/amtscs/amtscs/kv/bolt"
-	"github.com/amtscs/amtscs/seal"
 )
 
 func recoverCommand(stdout io.Writer) *cobra.Command {
@@ -43,7 +38,7 @@ func recoverCommand(stdout io.Writer) *cobra.Command {
 	}
 	f := c.Flags()
 	f.StringVar(&p.data, "data", os.Getenv("SCSD_DATA"), "data directory ($SCSD_DATA)")
-	f.StringVar(&p.kek, "kek", os.Getenv("SCSD_KEK"), "file of the key-encryption key ($SCSD_KEK)")
+	f.StringVar(&p.kek, "kek", os.Getenv("SCSD_KEK"), "file of the key-encryption key; in $CREDENTIALS_DIRECTORY if it has no slash ($SCSD_KEK)")
 	f.StringVar(&p.context, "admin-context", "", "context file to write (default admin.yaml beside the data directory)")
 	f.StringVar(&user, "user", "admin", "name of the administrator")
 	f.StringVar(&address, "address", "127.0.0.1:9972", "host:port at which scsctl will find the API")
@@ -69,47 +64,4 @@ func recoverAdmin(ctx context.Context, p *place, user, address string) (err erro
 		return err
 	}
 	return file.Create(p.context)
-}
-
-// openStore opens the store of an installation and its keyset.
-func openStore(ctx context.Context, data, kekFile string, o bolt.Options) (*bolt.DB, *seal.Keyset, error) {
-	path := filepath.Join(data, storeName)
-	if _, err := os.Stat(path); err != nil {
-		return nil, nil, hint("scsd init makes it", fmt.Errorf("opening the store: %w", err))
-	}
-	kek, err := openKEK(kekFile)
-	if err != nil {
-		return nil, nil, hint("give the file that scsd init used, mode 0600", fmt.Errorf("the key-encryption key: %w", err))
-	}
-	db, err := bolt.Open(path, o)
-	if errors.Is(err, bolt.ErrLocked) {
-		return nil, nil, hint("stop the other scsd first", fmt.Errorf("opening the store: %w", err))
-	}
-	if err != nil {
-		return nil, nil, fmt.Errorf("opening the store: %w", err)
-	}
-	keys, err := seal.Load(ctx, db, kek)
-	if err != nil {
-		return nil, nil, errors.Join(hint("give the file that scsd init used", fmt.Errorf("opening the keyset: %w", err)), db.Close())
-	}
-	return db, keys, nil
-}
-
-// openKEK reads the key-encryption key. Of systemd's credentials, which are
-// closed by more than their mode, the mode is not looked at.
-func openKEK(path string) (seal.KEK, error) {
-	dir := os.Getenv("CREDENTIALS_DIRECTORY")
-	if dir == "" || filepath.Dir(path) != filepath.Clean(dir) {
-		return seal.FileKEK(path)
-	}
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(string(text)))
-	clear(text)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w: it is not base64", path, seal.ErrKEKFile)
-	}
-	return seal.NewKEK(amt.NewSecret(key))
 }

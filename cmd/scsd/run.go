@@ -92,7 +92,7 @@ func warnOpen(log *slog.Logger, path string, most os.FileMode) {
 
 // identity loads one of the server's own certificates, or makes it anew.
 func (p *parts) identity(ctx context.Context, name string, names []string) (*identity, error) {
-	id := &identity{name: name, store: p.db, keys: p.seal, ca: p.ca, now: time.Now}
+	id := &identity{name: name, store: p.db, keys: p.seal, ca: p.ca, now: time.Now, log: p.log}
 	return id, id.ensure(ctx, names)
 }
 

@@ -25,8 +25,9 @@ import (
 )
 
 const (
-	// renewCheck is how often the server looks whether its certificates are due.
-	renewCheck = time.Hour
+	// renewCheck is how often the server looks whether its certificates are due or
+	// were revoked.
+	renewCheck = time.Minute
 	// callsTimeout is how long calls of the API may take at a stop.
 	callsTimeout = 5 * time.Second
 )
@@ -61,7 +62,7 @@ func serve(ctx context.Context, s *settings, stdout, stderr io.Writer) (err erro
 	}
 	defer func() { err = errors.Join(err, p.db.Close()) }()
 	removeReady(s.readyFile) // one of a server that was killed: none that runs has this store
-	api, err := p.identity(ctx, apiIdentity, s.serverNames)
+	api, err := p.identity(ctx, apiIdentity, s.apiNames())
 	if err != nil {
 		return err
 	}
@@ -132,7 +133,7 @@ func (sv *server) listen(ctx context.Context) error {
 		ln, err := l.lc.Listen(ctx, "tcp", l.addr)
 		if err != nil {
 			sv.closeListeners()
-			return hint("scsd doctor tells who has the port", fmt.Errorf("--%s: %w", l.flag, err))
+			return listenFault(l.flag, err)
 		}
 		*l.ln = ln
 	}

@@ -144,6 +144,73 @@ func (CertificateState) EnumDescriptor() ([]byte, []int) {
 	return file_scs_v1_certificate_service_proto_rawDescGZIP(), []int{1}
 }
 
+// RevocationReason is what a revocation list says about a certificate: a CRLReason
+// of RFC 5280 section 5.3.1, by its number there.
+type RevocationReason int32
+
+const (
+	// No reason is told.
+	RevocationReason_REVOCATION_REASON_UNSPECIFIED RevocationReason = 0
+	// Somebody else has the private key, or may have it. The key is never certified
+	// again.
+	RevocationReason_REVOCATION_REASON_KEY_COMPROMISE RevocationReason = 1
+	// The name or another fact in the certificate is no longer true.
+	RevocationReason_REVOCATION_REASON_AFFILIATION_CHANGED RevocationReason = 3
+	// Another certificate has taken its place.
+	RevocationReason_REVOCATION_REASON_SUPERSEDED RevocationReason = 4
+	// It is no longer needed, as when a PC is scrapped.
+	RevocationReason_REVOCATION_REASON_CESSATION_OF_OPERATION RevocationReason = 5
+	// Its holder may no longer do what it was for.
+	RevocationReason_REVOCATION_REASON_PRIVILEGE_WITHDRAWN RevocationReason = 9
+)
+
+// Enum value maps for RevocationReason.
+var (
+	RevocationReason_name = map[int32]string{
+		0: "REVOCATION_REASON_UNSPECIFIED",
+		1: "REVOCATION_REASON_KEY_COMPROMISE",
+		3: "REVOCATION_REASON_AFFILIATION_CHANGED",
+		4: "REVOCATION_REASON_SUPERSEDED",
+		5: "REVOCATION_REASON_CESSATION_OF_OPERATION",
+		9: "REVOCATION_REASON_PRIVILEGE_WITHDRAWN",
+	}
+	RevocationReason_value = map[string]int32{
+		"REVOCATION_REASON_UNSPECIFIED":            0,
+		"REVOCATION_REASON_KEY_COMPROMISE":         1,
+		"REVOCATION_REASON_AFFILIATION_CHANGED":    3,
+		"REVOCATION_REASON_SUPERSEDED":             4,
+		"REVOCATION_REASON_CESSATION_OF_OPERATION": 5,
+		"REVOCATION_REASON_PRIVILEGE_WITHDRAWN":    9,
+	}
+)
+
+func (x RevocationReason) Enum() *RevocationReason {
+	p := new(RevocationReason)
+	*p = x
+	return p
+}
+
+func (x RevocationReason) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (RevocationReason) Descriptor() protoreflect.EnumDescriptor {
+	return file_scs_v1_certificate_service_proto_enumTypes[2].Descriptor()
+}
+
+func (RevocationReason) Type() protoreflect.EnumType {
+	return &file_scs_v1_certificate_service_proto_enumTypes[2]
+}
+
+func (x RevocationReason) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use RevocationReason.Descriptor instead.
+func (RevocationReason) EnumDescriptor() ([]byte, []int) {
+	return file_scs_v1_certificate_service_proto_rawDescGZIP(), []int{2}
+}
+
 // CertificateIssuer is one of the two intermediates.
 type CertificateIssuer int32
 
@@ -181,11 +248,11 @@ func (x CertificateIssuer) String() string {
 }
 
 func (CertificateIssuer) Descriptor() protoreflect.EnumDescriptor {
-	return file_scs_v1_certificate_service_proto_enumTypes[2].Descriptor()
+	return file_scs_v1_certificate_service_proto_enumTypes[3].Descriptor()
 }
 
 func (CertificateIssuer) Type() protoreflect.EnumType {
-	return &file_scs_v1_certificate_service_proto_enumTypes[2]
+	return &file_scs_v1_certificate_service_proto_enumTypes[3]
 }
 
 func (x CertificateIssuer) Number() protoreflect.EnumNumber {
@@ -194,7 +261,7 @@ func (x CertificateIssuer) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use CertificateIssuer.Descriptor instead.
 func (CertificateIssuer) EnumDescriptor() ([]byte, []int) {
-	return file_scs_v1_certificate_service_proto_rawDescGZIP(), []int{2}
+	return file_scs_v1_certificate_service_proto_rawDescGZIP(), []int{3}
 }
 
 // Certificate is one certificate of the embedded CA.
@@ -219,7 +286,9 @@ type Certificate struct {
 	// Why it was revoked.
 	RevokeReason string `protobuf:"bytes,9,opt,name=revoke_reason,json=revokeReason,proto3" json:"revoke_reason,omitempty"`
 	// The certificate in PEM; empty when its signing was never finished.
-	Pem           string `protobuf:"bytes,10,opt,name=pem,proto3" json:"pem,omitempty"`
+	Pem string `protobuf:"bytes,10,opt,name=pem,proto3" json:"pem,omitempty"`
+	// What the revocation list says why it was revoked; nothing when it was not.
+	CrlReason     RevocationReason `protobuf:"varint,11,opt,name=crl_reason,json=crlReason,proto3,enum=scs.v1.RevocationReason" json:"crl_reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -322,6 +391,13 @@ func (x *Certificate) GetPem() string {
 		return x.Pem
 	}
 	return ""
+}
+
+func (x *Certificate) GetCrlReason() RevocationReason {
+	if x != nil {
+		return x.CrlReason
+	}
+	return RevocationReason_REVOCATION_REASON_UNSPECIFIED
 }
 
 // GetBundleRequest asks for the bundle.
@@ -643,7 +719,9 @@ type RevokeCertificateRequest struct {
 	// The serial number, in hexadecimal.
 	Serial string `protobuf:"bytes,1,opt,name=serial,proto3" json:"serial,omitempty"`
 	// Why, for the audit log.
-	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	Reason string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Why, for the revocation list.
+	CrlReason     RevocationReason `protobuf:"varint,3,opt,name=crl_reason,json=crlReason,proto3,enum=scs.v1.RevocationReason" json:"crl_reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -690,6 +768,13 @@ func (x *RevokeCertificateRequest) GetReason() string {
 		return x.Reason
 	}
 	return ""
+}
+
+func (x *RevokeCertificateRequest) GetCrlReason() RevocationReason {
+	if x != nil {
+		return x.CrlReason
+	}
+	return RevocationReason_REVOCATION_REASON_UNSPECIFIED
 }
 
 // RevokeCertificateResponse brings the certificate as it is now.
@@ -742,7 +827,7 @@ var File_scs_v1_certificate_service_proto protoreflect.FileDescriptor
 
 const file_scs_v1_certificate_service_proto_rawDesc = "" +
 	"\n" +
-	" scs/v1/certificate_service.proto\x12\x06scs.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa5\x03\n" +
+	" scs/v1/certificate_service.proto\x12\x06scs.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xde\x03\n" +
 	"\vCertificate\x12\x16\n" +
 	"\x06serial\x18\x01 \x01(\tR\x06serial\x124\n" +
 	"\apurpose\x18\x02 \x01(\x0e2\x1a.scs.v1.CertificatePurposeR\apurpose\x12.\n" +
@@ -756,7 +841,9 @@ const file_scs_v1_certificate_service_proto_rawDesc = "" +
 	"revokeTime\x12#\n" +
 	"\rrevoke_reason\x18\t \x01(\tR\frevokeReason\x12\x10\n" +
 	"\x03pem\x18\n" +
-	" \x01(\tR\x03pem\"\x12\n" +
+	" \x01(\tR\x03pem\x127\n" +
+	"\n" +
+	"crl_reason\x18\v \x01(\x0e2\x18.scs.v1.RevocationReasonR\tcrlReason\"\x12\n" +
 	"\x10GetBundleRequest\"%\n" +
 	"\x11GetBundleResponse\x12\x10\n" +
 	"\x03pem\x18\x01 \x01(\tR\x03pem\"M\n" +
@@ -773,10 +860,12 @@ const file_scs_v1_certificate_service_proto_rawDesc = "" +
 	"\x06holder\x18\x05 \x01(\tR\x06holder\"{\n" +
 	"\x18ListCertificatesResponse\x127\n" +
 	"\fcertificates\x18\x01 \x03(\v2\x13.scs.v1.CertificateR\fcertificates\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"J\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x83\x01\n" +
 	"\x18RevokeCertificateRequest\x12\x16\n" +
 	"\x06serial\x18\x01 \x01(\tR\x06serial\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\"R\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x127\n" +
+	"\n" +
+	"crl_reason\x18\x03 \x01(\x0e2\x18.scs.v1.RevocationReasonR\tcrlReason\"R\n" +
 	"\x19RevokeCertificateResponse\x125\n" +
 	"\vcertificate\x18\x01 \x01(\v2\x13.scs.v1.CertificateR\vcertificate*\xba\x01\n" +
 	"\x12CertificatePurpose\x12#\n" +
@@ -790,7 +879,14 @@ const file_scs_v1_certificate_service_proto_rawDesc = "" +
 	"\x1cCERTIFICATE_STATE_UNFINISHED\x10\x01\x12\x1a\n" +
 	"\x16CERTIFICATE_STATE_GOOD\x10\x02\x12\x1d\n" +
 	"\x19CERTIFICATE_STATE_REVOKED\x10\x03\x12\x1d\n" +
-	"\x19CERTIFICATE_STATE_EXPIRED\x10\x04*s\n" +
+	"\x19CERTIFICATE_STATE_EXPIRED\x10\x04*\x81\x02\n" +
+	"\x10RevocationReason\x12!\n" +
+	"\x1dREVOCATION_REASON_UNSPECIFIED\x10\x00\x12$\n" +
+	" REVOCATION_REASON_KEY_COMPROMISE\x10\x01\x12)\n" +
+	"%REVOCATION_REASON_AFFILIATION_CHANGED\x10\x03\x12 \n" +
+	"\x1cREVOCATION_REASON_SUPERSEDED\x10\x04\x12,\n" +
+	"(REVOCATION_REASON_CESSATION_OF_OPERATION\x10\x05\x12)\n" +
+	"%REVOCATION_REASON_PRIVILEGE_WITHDRAWN\x10\t*s\n" +
 	"\x11CertificateIssuer\x12\"\n" +
 	"\x1eCERTIFICATE_ISSUER_UNSPECIFIED\x10\x00\x12\x1e\n" +
 	"\x1aCERTIFICATE_ISSUER_DEVICES\x10\x01\x12\x1a\n" +
@@ -813,47 +909,50 @@ func file_scs_v1_certificate_service_proto_rawDescGZIP() []byte {
 	return file_scs_v1_certificate_service_proto_rawDescData
 }
 
-var file_scs_v1_certificate_service_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_scs_v1_certificate_service_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
 var file_scs_v1_certificate_service_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_scs_v1_certificate_service_proto_goTypes = []any{
 	(CertificatePurpose)(0),           // 0: scs.v1.CertificatePurpose
 	(CertificateState)(0),             // 1: scs.v1.CertificateState
-	(CertificateIssuer)(0),            // 2: scs.v1.CertificateIssuer
-	(*Certificate)(nil),               // 3: scs.v1.Certificate
-	(*GetBundleRequest)(nil),          // 4: scs.v1.GetBundleRequest
-	(*GetBundleResponse)(nil),         // 5: scs.v1.GetBundleResponse
-	(*GetRevocationListRequest)(nil),  // 6: scs.v1.GetRevocationListRequest
-	(*GetRevocationListResponse)(nil), // 7: scs.v1.GetRevocationListResponse
-	(*ListCertificatesRequest)(nil),   // 8: scs.v1.ListCertificatesRequest
-	(*ListCertificatesResponse)(nil),  // 9: scs.v1.ListCertificatesResponse
-	(*RevokeCertificateRequest)(nil),  // 10: scs.v1.RevokeCertificateRequest
-	(*RevokeCertificateResponse)(nil), // 11: scs.v1.RevokeCertificateResponse
-	(*timestamppb.Timestamp)(nil),     // 12: google.protobuf.Timestamp
+	(RevocationReason)(0),             // 2: scs.v1.RevocationReason
+	(CertificateIssuer)(0),            // 3: scs.v1.CertificateIssuer
+	(*Certificate)(nil),               // 4: scs.v1.Certificate
+	(*GetBundleRequest)(nil),          // 5: scs.v1.GetBundleRequest
+	(*GetBundleResponse)(nil),         // 6: scs.v1.GetBundleResponse
+	(*GetRevocationListRequest)(nil),  // 7: scs.v1.GetRevocationListRequest
+	(*GetRevocationListResponse)(nil), // 8: scs.v1.GetRevocationListResponse
+	(*ListCertificatesRequest)(nil),   // 9: scs.v1.ListCertificatesRequest
+	(*ListCertificatesResponse)(nil),  // 10: scs.v1.ListCertificatesResponse
+	(*RevokeCertificateRequest)(nil),  // 11: scs.v1.RevokeCertificateRequest
+	(*RevokeCertificateResponse)(nil), // 12: scs.v1.RevokeCertificateResponse
+	(*timestamppb.Timestamp)(nil),     // 13: google.protobuf.Timestamp
 }
 var file_scs_v1_certificate_service_proto_depIdxs = []int32{
 	0,  // 0: scs.v1.Certificate.purpose:type_name -> scs.v1.CertificatePurpose
 	1,  // 1: scs.v1.Certificate.state:type_name -> scs.v1.CertificateState
-	12, // 2: scs.v1.Certificate.not_before:type_name -> google.protobuf.Timestamp
-	12, // 3: scs.v1.Certificate.not_after:type_name -> google.protobuf.Timestamp
-	12, // 4: scs.v1.Certificate.revoke_time:type_name -> google.protobuf.Timestamp
-	2,  // 5: scs.v1.GetRevocationListRequest.issuer:type_name -> scs.v1.CertificateIssuer
-	0,  // 6: scs.v1.ListCertificatesRequest.purpose:type_name -> scs.v1.CertificatePurpose
-	1,  // 7: scs.v1.ListCertificatesRequest.state:type_name -> scs.v1.CertificateState
-	3,  // 8: scs.v1.ListCertificatesResponse.certificates:type_name -> scs.v1.Certificate
-	3,  // 9: scs.v1.RevokeCertificateResponse.certificate:type_name -> scs.v1.Certificate
-	4,  // 10: scs.v1.CertificateService.GetBundle:input_type -> scs.v1.GetBundleRequest
-	6,  // 11: scs.v1.CertificateService.GetRevocationList:input_type -> scs.v1.GetRevocationListRequest
-	8,  // 12: scs.v1.CertificateService.ListCertificates:input_type -> scs.v1.ListCertificatesRequest
-	10, // 13: scs.v1.CertificateService.RevokeCertificate:input_type -> scs.v1.RevokeCertificateRequest
-	5,  // 14: scs.v1.CertificateService.GetBundle:output_type -> scs.v1.GetBundleResponse
-	7,  // 15: scs.v1.CertificateService.GetRevocationList:output_type -> scs.v1.GetRevocationListResponse
-	9,  // 16: scs.v1.CertificateService.ListCertificates:output_type -> scs.v1.ListCertificatesResponse
-	11, // 17: scs.v1.CertificateService.RevokeCertificate:output_type -> scs.v1.RevokeCertificateResponse
-	14, // [14:18] is the sub-list for method output_type
-	10, // [10:14] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	13, // 2: scs.v1.Certificate.not_before:type_name -> google.protobuf.Timestamp
+	13, // 3: scs.v1.Certificate.not_after:type_name -> google.protobuf.Timestamp
+	13, // 4: scs.v1.Certificate.revoke_time:type_name -> google.protobuf.Timestamp
+	2,  // 5: scs.v1.Certificate.crl_reason:type_name -> scs.v1.RevocationReason
+	3,  // 6: scs.v1.GetRevocationListRequest.issuer:type_name -> scs.v1.CertificateIssuer
+	0,  // 7: scs.v1.ListCertificatesRequest.purpose:type_name -> scs.v1.CertificatePurpose
+	1,  // 8: scs.v1.ListCertificatesRequest.state:type_name -> scs.v1.CertificateState
+	4,  // 9: scs.v1.ListCertificatesResponse.certificates:type_name -> scs.v1.Certificate
+	2,  // 10: scs.v1.RevokeCertificateRequest.crl_reason:type_name -> scs.v1.RevocationReason
+	4,  // 11: scs.v1.RevokeCertificateResponse.certificate:type_name -> scs.v1.Certificate
+	5,  // 12: scs.v1.CertificateService.GetBundle:input_type -> scs.v1.GetBundleRequest
+	7,  // 13: scs.v1.CertificateService.GetRevocationList:input_type -> scs.v1.GetRevocationListRequest
+	9,  // 14: scs.v1.CertificateService.ListCertificates:input_type -> scs.v1.ListCertificatesRequest
+	11, // 15: scs.v1.CertificateService.RevokeCertificate:input_type -> scs.v1.RevokeCertificateRequest
+	6,  // 16: scs.v1.CertificateService.GetBundle:output_type -> scs.v1.GetBundleResponse
+	8,  // 17: scs.v1.CertificateService.GetRevocationList:output_type -> scs.v1.GetRevocationListResponse
+	10, // 18: scs.v1.CertificateService.ListCertificates:output_type -> scs.v1.ListCertificatesResponse
+	12, // 19: scs.v1.CertificateService.RevokeCertificate:output_type -> scs.v1.RevokeCertificateResponse
+	16, // [16:20] is the sub-list for method output_type
+	12, // [12:16] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_scs_v1_certificate_service_proto_init() }
@@ -866,7 +965,7 @@ func file_scs_v1_certificate_service_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_scs_v1_certificate_service_proto_rawDesc), len(file_scs_v1_certificate_service_proto_rawDesc)),
-			NumEnums:      3,
+			NumEnums:      4,
 			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   1,

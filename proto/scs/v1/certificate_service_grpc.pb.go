@@ -38,7 +38,8 @@ type CertificateServiceClient interface {
 	GetRevocationList(ctx context.Context, in *GetRevocationListRequest, opts ...grpc.CallOption) (*GetRevocationListResponse, error)
 	// ListCertificates lists certificates in the order of their serial numbers.
 	ListCertificates(ctx context.Context, in *ListCertificatesRequest, opts ...grpc.CallOption) (*ListCertificatesResponse, error)
-	// RevokeCertificate revokes a certificate for good.
+	// RevokeCertificate revokes a certificate for good. One that was revoked before
+	// is refused, except that KEY_COMPROMISE takes the place of another reason.
 	RevokeCertificate(ctx context.Context, in *RevokeCertificateRequest, opts ...grpc.CallOption) (*RevokeCertificateResponse, error)
 }
 
@@ -103,7 +104,8 @@ type CertificateServiceServer interface {
 	GetRevocationList(context.Context, *GetRevocationListRequest) (*GetRevocationListResponse, error)
 	// ListCertificates lists certificates in the order of their serial numbers.
 	ListCertificates(context.Context, *ListCertificatesRequest) (*ListCertificatesResponse, error)
-	// RevokeCertificate revokes a certificate for good.
+	// RevokeCertificate revokes a certificate for good. One that was revoked before
+	// is refused, except that KEY_COMPROMISE takes the place of another reason.
 	RevokeCertificate(context.Context, *RevokeCertificateRequest) (*RevokeCertificateResponse, error)
 	mustEmbedUnimplementedCertificateServiceServer()
 }

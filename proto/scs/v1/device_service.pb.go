@@ -68,9 +68,12 @@ type Device struct {
 	// Its next set-up needs a person at the PC: it took no pair for it.
 	NeedsVisit bool `protobuf:"varint,21,opt,name=needs_visit,json=needsVisit,proto3" json:"needs_visit,omitempty"`
 	// The batch it was assigned to; empty for none.
-	Batch         string `protobuf:"bytes,22,opt,name=batch,proto3" json:"batch,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Batch string `protobuf:"bytes,22,opt,name=batch,proto3" json:"batch,omitempty"`
+	// When its certificate was revoked; not set when it was not, and never by
+	// ListDevices.
+	CertificateRevokeTime *timestamppb.Timestamp `protobuf:"bytes,23,opt,name=certificate_revoke_time,json=certificateRevokeTime,proto3" json:"certificate_revoke_time,omitempty"`
+	unknownFields         protoimpl.UnknownFields
+	sizeCache             protoimpl.SizeCache
 }
 
 func (x *Device) Reset() {
@@ -255,6 +258,13 @@ func (x *Device) GetBatch() string {
 		return x.Batch
 	}
 	return ""
+}
+
+func (x *Device) GetCertificateRevokeTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CertificateRevokeTime
+	}
+	return nil
 }
 
 // GetDeviceRequest names a device.
@@ -1640,7 +1650,7 @@ var File_scs_v1_device_service_proto protoreflect.FileDescriptor
 
 const file_scs_v1_device_service_proto_rawDesc = "" +
 	"\n" +
-	"\x1bscs/v1/device_service.proto\x12\x06scs.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x13scs/v1/common.proto\"\xbb\x06\n" +
+	"\x1bscs/v1/device_service.proto\x12\x06scs.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x13scs/v1/common.proto\"\x8f\a\n" +
 	"\x06Device\x12\x12\n" +
 	"\x04uuid\x18\x01 \x01(\tR\x04uuid\x12\x12\n" +
 	"\x04fqdn\x18\x02 \x01(\tR\x04fqdn\x12\x18\n" +
@@ -1668,7 +1678,8 @@ const file_scs_v1_device_service_proto_rawDesc = "" +
 	"workflowId\x12\x1f\n" +
 	"\vneeds_visit\x18\x15 \x01(\bR\n" +
 	"needsVisit\x12\x14\n" +
-	"\x05batch\x18\x16 \x01(\tR\x05batch\"&\n" +
+	"\x05batch\x18\x16 \x01(\tR\x05batch\x12R\n" +
+	"\x17certificate_revoke_time\x18\x17 \x01(\v2\x1a.google.protobuf.TimestampR\x15certificateRevokeTime\"&\n" +
 	"\x10GetDeviceRequest\x12\x12\n" +
 	"\x04uuid\x18\x01 \x01(\tR\x04uuid\";\n" +
 	"\x11GetDeviceResponse\x12&\n" +
@@ -1814,40 +1825,41 @@ var file_scs_v1_device_service_proto_depIdxs = []int32{
 	24, // 4: scs.v1.Device.certificate_not_after:type_name -> google.protobuf.Timestamp
 	24, // 5: scs.v1.Device.create_time:type_name -> google.protobuf.Timestamp
 	24, // 6: scs.v1.Device.last_hello_time:type_name -> google.protobuf.Timestamp
-	0,  // 7: scs.v1.GetDeviceResponse.device:type_name -> scs.v1.Device
-	22, // 8: scs.v1.ListDevicesRequest.state:type_name -> scs.v1.WorkflowState
-	23, // 9: scs.v1.ListDevicesRequest.status:type_name -> scs.v1.WorkflowStatus
-	0,  // 10: scs.v1.ListDevicesResponse.devices:type_name -> scs.v1.Device
-	0,  // 11: scs.v1.AssignDeviceResponse.device:type_name -> scs.v1.Device
-	8,  // 12: scs.v1.ImportDevicesRequest.header:type_name -> scs.v1.ImportDevicesHeader
-	9,  // 13: scs.v1.ImportDevicesRequest.rows:type_name -> scs.v1.ImportDevicesRows
-	10, // 14: scs.v1.ImportDevicesRows.rows:type_name -> scs.v1.ImportDevicesRow
-	12, // 15: scs.v1.ImportDevicesResponse.rejected:type_name -> scs.v1.RejectedDevice
-	0,  // 16: scs.v1.RetryDeviceResponse.device:type_name -> scs.v1.Device
-	0,  // 17: scs.v1.PauseDeviceResponse.device:type_name -> scs.v1.Device
-	0,  // 18: scs.v1.CancelDeviceResponse.device:type_name -> scs.v1.Device
-	21, // 19: scs.v1.RevealDevicePasswordResponse.passwords:type_name -> scs.v1.DevicePassword
-	1,  // 20: scs.v1.DeviceService.GetDevice:input_type -> scs.v1.GetDeviceRequest
-	3,  // 21: scs.v1.DeviceService.ListDevices:input_type -> scs.v1.ListDevicesRequest
-	5,  // 22: scs.v1.DeviceService.AssignDevice:input_type -> scs.v1.AssignDeviceRequest
-	7,  // 23: scs.v1.DeviceService.ImportDevices:input_type -> scs.v1.ImportDevicesRequest
-	13, // 24: scs.v1.DeviceService.RetryDevice:input_type -> scs.v1.RetryDeviceRequest
-	15, // 25: scs.v1.DeviceService.PauseDevice:input_type -> scs.v1.PauseDeviceRequest
-	17, // 26: scs.v1.DeviceService.CancelDevice:input_type -> scs.v1.CancelDeviceRequest
-	19, // 27: scs.v1.DeviceService.RevealDevicePassword:input_type -> scs.v1.RevealDevicePasswordRequest
-	2,  // 28: scs.v1.DeviceService.GetDevice:output_type -> scs.v1.GetDeviceResponse
-	4,  // 29: scs.v1.DeviceService.ListDevices:output_type -> scs.v1.ListDevicesResponse
-	6,  // 30: scs.v1.DeviceService.AssignDevice:output_type -> scs.v1.AssignDeviceResponse
-	11, // 31: scs.v1.DeviceService.ImportDevices:output_type -> scs.v1.ImportDevicesResponse
-	14, // 32: scs.v1.DeviceService.RetryDevice:output_type -> scs.v1.RetryDeviceResponse
-	16, // 33: scs.v1.DeviceService.PauseDevice:output_type -> scs.v1.PauseDeviceResponse
-	18, // 34: scs.v1.DeviceService.CancelDevice:output_type -> scs.v1.CancelDeviceResponse
-	20, // 35: scs.v1.DeviceService.RevealDevicePassword:output_type -> scs.v1.RevealDevicePasswordResponse
-	28, // [28:36] is the sub-list for method output_type
-	20, // [20:28] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	24, // 7: scs.v1.Device.certificate_revoke_time:type_name -> google.protobuf.Timestamp
+	0,  // 8: scs.v1.GetDeviceResponse.device:type_name -> scs.v1.Device
+	22, // 9: scs.v1.ListDevicesRequest.state:type_name -> scs.v1.WorkflowState
+	23, // 10: scs.v1.ListDevicesRequest.status:type_name -> scs.v1.WorkflowStatus
+	0,  // 11: scs.v1.ListDevicesResponse.devices:type_name -> scs.v1.Device
+	0,  // 12: scs.v1.AssignDeviceResponse.device:type_name -> scs.v1.Device
+	8,  // 13: scs.v1.ImportDevicesRequest.header:type_name -> scs.v1.ImportDevicesHeader
+	9,  // 14: scs.v1.ImportDevicesRequest.rows:type_name -> scs.v1.ImportDevicesRows
+	10, // 15: scs.v1.ImportDevicesRows.rows:type_name -> scs.v1.ImportDevicesRow
+	12, // 16: scs.v1.ImportDevicesResponse.rejected:type_name -> scs.v1.RejectedDevice
+	0,  // 17: scs.v1.RetryDeviceResponse.device:type_name -> scs.v1.Device
+	0,  // 18: scs.v1.PauseDeviceResponse.device:type_name -> scs.v1.Device
+	0,  // 19: scs.v1.CancelDeviceResponse.device:type_name -> scs.v1.Device
+	21, // 20: scs.v1.RevealDevicePasswordResponse.passwords:type_name -> scs.v1.DevicePassword
+	1,  // 21: scs.v1.DeviceService.GetDevice:input_type -> scs.v1.GetDeviceRequest
+	3,  // 22: scs.v1.DeviceService.ListDevices:input_type -> scs.v1.ListDevicesRequest
+	5,  // 23: scs.v1.DeviceService.AssignDevice:input_type -> scs.v1.AssignDeviceRequest
+	7,  // 24: scs.v1.DeviceService.ImportDevices:input_type -> scs.v1.ImportDevicesRequest
+	13, // 25: scs.v1.DeviceService.RetryDevice:input_type -> scs.v1.RetryDeviceRequest
+	15, // 26: scs.v1.DeviceService.PauseDevice:input_type -> scs.v1.PauseDeviceRequest
+	17, // 27: scs.v1.DeviceService.CancelDevice:input_type -> scs.v1.CancelDeviceRequest
+	19, // 28: scs.v1.DeviceService.RevealDevicePassword:input_type -> scs.v1.RevealDevicePasswordRequest
+	2,  // 29: scs.v1.DeviceService.GetDevice:output_type -> scs.v1.GetDeviceResponse
+	4,  // 30: scs.v1.DeviceService.ListDevices:output_type -> scs.v1.ListDevicesResponse
+	6,  // 31: scs.v1.DeviceService.AssignDevice:output_type -> scs.v1.AssignDeviceResponse
+	11, // 32: scs.v1.DeviceService.ImportDevices:output_type -> scs.v1.ImportDevicesResponse
+	14, // 33: scs.v1.DeviceService.RetryDevice:output_type -> scs.v1.RetryDeviceResponse
+	16, // 34: scs.v1.DeviceService.PauseDevice:output_type -> scs.v1.PauseDeviceResponse
+	18, // 35: scs.v1.DeviceService.CancelDevice:output_type -> scs.v1.CancelDeviceResponse
+	20, // 36: scs.v1.DeviceService.RevealDevicePassword:output_type -> scs.v1.RevealDevicePasswordResponse
+	29, // [29:37] is the sub-list for method output_type
+	21, // [21:29] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_scs_v1_device_service_proto_init() }
