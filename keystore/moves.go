@@ -24,6 +24,7 @@ const (
 	ActRevoke   Act = "revoke"       // a person withdraws it
 	ActRetire   Act = "retire"       // its batch or device is gone
 	ActRestore  Act = "restore"      // a withdrawal is taken back
+	ActPassword Act = "set password" // what MEBx has is corrected
 )
 
 // Holder says what a move asks of a pair's holder and does to it.
@@ -73,6 +74,9 @@ var rules = []Rule{
 	{Act: ActRetire, From: Available, To: Retired, Holder: HolderKept},
 	{Act: ActRetire, From: Reserved, To: Retired, Holder: HolderKept},
 	{Act: ActRetire, From: Retired, To: Retired, Holder: HolderKept, Done: true},
+
+	{Act: ActPassword, From: Available, To: Available, Holder: HolderKept},
+	{Act: ActPassword, From: Reserved, To: Reserved, Holder: HolderKept},
 
 	{Act: ActRestore, From: Retired, To: Available, Holder: HolderNever},
 	{Act: ActRestore, From: Spent, To: Available, Holder: HolderNever}, // it came as used

@@ -27,6 +27,8 @@ func (f fixture) act(tx kv.Tx, act keystore.Act, pid amt.PID, uuid amt.UUID, m k
 		return f.Retire(tx, pid, m)
 	case keystore.ActRestore:
 		return f.Restore(tx, pid, m)
+	case keystore.ActPassword:
+		return f.SetCurrentPassword(tx, pid, amt.NewSecretString("An0ther-one!"), m)
 	}
 	return fmt.Errorf("no act %q on an existing pair", act)
 }
@@ -252,5 +254,49 @@ func TestStates(t *testing.T) {
 	}
 	if got := keystore.State(9).String(); got != "unknown state (9)" {
 		t.Errorf("got %q", got)
+	}
+}
+
+// TestSetCurrentPassword corrects a password: it is what the store then has, the
+// story tells of it without it, and a pair in use is left alone.
+func TestSetCurrentPassword(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.batch(t, "B", amt.OEM)
+	rec := f.records(t, 1)[0]
+	rec.CurrentPassword = amt.NewSecretString("wr0ng-One!")
+	f.update(t, func(tx kv.Tx) error {
+		_, err := f.Add(tx, "B", f.prepare(t, rec), by("anna", ""))
+		return err
+	})
+	pid, right := rec.Pair.PID, amt.NewSecretString("r1ght-One!")
+	set := func(s amt.Secret) error {
+		return f.try(func(tx kv.Tx) error { return f.SetCurrentPassword(tx, pid, s, by("anna", "mixed up")) })
+	}
+	if err := set(right); err != nil {
+		t.Fatal(err)
+	}
+	f.view(t, func(r kv.Reader) error {
+		s, err := f.Secrets(r, pid)
+		if err != nil || !s.CurrentPassword.Equal(right) || !s.NewPassword.Equal(rec.NewPassword) || !s.PPS.Equal(rec.Pair.PPS) {
+			t.Errorf("the secrets are not as they should be: %v", err)
+		}
+		list, _, err := f.History(r, pid)
+		if err != nil || len(list) == 0 {
+			t.Fatalf("got %d, %v", len(list), err)
+		}
+		if last := list[len(list)-1]; last.Act != keystore.ActPassword || last.Who != "anna" || last.Why != "mixed up" {
+			t.Errorf("got %+v", last)
+		}
+		return nil
+	})
+	for _, s := range []amt.Secret{{}, amt.NewSecretString(strings.Repeat("x", 2000))} {
+		if err := set(s); !errors.Is(err, keystore.ErrRecord) {
+			t.Errorf("%d bytes: got %v, want ErrRecord", s.Len(), err)
+		}
+	}
+	f.update(t, func(tx kv.Tx) error { return f.Claim(tx, pid, board1, by("scsd", "claimed")) })
+	if err := set(right); !errors.Is(err, keystore.ErrMove) {
+		t.Errorf("a claimed pair: got %v, want ErrMove", err)
 	}
 }

@@ -90,20 +90,8 @@ func (s *keyService) RevokeKey(ctx context.Context, req *scsv1.RevokeKeyRequest)
 	if err := v.err(); err != nil {
 		return nil, err
 	}
-	of(ctx).object = pid.String()
-	var m *scsv1.Key
-	err := s.cfg.Store.Update(ctx, func(tx kv.Tx) error {
-		if err := s.cfg.Keys.Revoke(tx, pid, s.move(ctx)); err != nil {
-			return err
-		}
-		k, err := s.cfg.Keys.Get(tx, pid)
-		if err != nil {
-			return err
-		}
-		m = keyMessage(k)
-		return s.done(ctx, tx)
-	})
-	return &scsv1.RevokeKeyResponse{Key: m}, err
+	k, err := s.correct(ctx, pid, func(tx kv.Tx) error { return s.cfg.Keys.Revoke(tx, pid, s.move(ctx)) })
+	return &scsv1.RevokeKeyResponse{Key: k}, err
 }
 
 // RevealKey implements scsv1.KeyServiceServer. The secrets leave only after

@@ -41,16 +41,18 @@ func changes(roles ...access.Role) Rule { return Rule{Roles: roles, Audit: true}
 // methods is the table of who may call what. A method that is not in it is
 // refused; docs/api.md shows the table.
 var methods = map[string]Rule{
-	scsv1.KeyService_GenerateKeys_FullMethodName: changes(admin, staging),
-	scsv1.KeyService_ImportKeys_FullMethodName:   changes(admin, procurement),
-	scsv1.KeyService_GetKey_FullMethodName:       reads(admin, operator, staging, procurement, auditor),
-	scsv1.KeyService_ListKeys_FullMethodName:     reads(admin, operator, staging, procurement, auditor),
-	scsv1.KeyService_RevokeKey_FullMethodName:    changes(admin, operator, procurement),
-	scsv1.KeyService_RevealKey_FullMethodName:    changes(admin, staging),
-	scsv1.KeyService_GetBatch_FullMethodName:     reads(admin, operator, staging, procurement, auditor),
-	scsv1.KeyService_ListBatches_FullMethodName:  reads(admin, operator, staging, procurement, auditor),
-	scsv1.KeyService_ExportBatch_FullMethodName:  changes(admin, staging),
-	scsv1.KeyService_FinishExport_FullMethodName: changes(admin, staging),
+	scsv1.KeyService_GenerateKeys_FullMethodName:   changes(admin, staging),
+	scsv1.KeyService_ImportKeys_FullMethodName:     changes(admin, procurement),
+	scsv1.KeyService_GetKey_FullMethodName:         reads(admin, operator, staging, procurement, auditor),
+	scsv1.KeyService_ListKeys_FullMethodName:       reads(admin, operator, staging, procurement, auditor),
+	scsv1.KeyService_RevokeKey_FullMethodName:      changes(admin, operator, procurement),
+	scsv1.KeyService_RestoreKey_FullMethodName:     changes(admin, operator, procurement),
+	scsv1.KeyService_SetKeyPassword_FullMethodName: changes(admin, operator, staging, procurement),
+	scsv1.KeyService_RevealKey_FullMethodName:      changes(admin, staging),
+	scsv1.KeyService_GetBatch_FullMethodName:       reads(admin, operator, staging, procurement, auditor),
+	scsv1.KeyService_ListBatches_FullMethodName:    reads(admin, operator, staging, procurement, auditor),
+	scsv1.KeyService_ExportBatch_FullMethodName:    changes(admin, staging),
+	scsv1.KeyService_FinishExport_FullMethodName:   changes(admin, staging),
 
 	scsv1.KeyService_UpdateBatch_FullMethodName:      changes(admin, procurement),
 	scsv1.KeyService_RetireBatch_FullMethodName:      changes(admin, procurement),

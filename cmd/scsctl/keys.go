@@ -17,7 +17,7 @@ import (
 
 func (a *app) keys() *cobra.Command {
 	return a.group("keys", "PID/PPS pairs and the batches they come in",
-		a.keysGenerate(), a.keysImport(), a.keysList(), a.keysShow(), a.keysRevoke(), a.keysReveal(), a.keysBatches(),
+		a.keysGenerate(), a.keysImport(), a.keysList(), a.keysShow(), a.keysRevoke(), a.keysRestore(), a.keysPassword(), a.keysReveal(), a.keysBatches(),
 		a.keysBatch(), a.keysMapping(), a.keysSheet(), a.keysCheck(), a.keysExport())
 }
 

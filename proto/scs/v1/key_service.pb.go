@@ -1968,6 +1968,217 @@ func (x *RevokeKeyResponse) GetKey() *Key {
 	return nil
 }
 
+// RestoreKeyRequest names a pair that is wanted back.
+type RestoreKeyRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The PID, with or without its dash.
+	Pid string `protobuf:"bytes,1,opt,name=pid,proto3" json:"pid,omitempty"`
+	// Why, for the audit log.
+	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RestoreKeyRequest) Reset() {
+	*x = RestoreKeyRequest{}
+	mi := &file_scs_v1_key_service_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RestoreKeyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RestoreKeyRequest) ProtoMessage() {}
+
+func (x *RestoreKeyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_scs_v1_key_service_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RestoreKeyRequest.ProtoReflect.Descriptor instead.
+func (*RestoreKeyRequest) Descriptor() ([]byte, []int) {
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *RestoreKeyRequest) GetPid() string {
+	if x != nil {
+		return x.Pid
+	}
+	return ""
+}
+
+func (x *RestoreKeyRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// RestoreKeyResponse brings the pair as it is now.
+type RestoreKeyResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The pair, without its secrets.
+	Key           *Key `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RestoreKeyResponse) Reset() {
+	*x = RestoreKeyResponse{}
+	mi := &file_scs_v1_key_service_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RestoreKeyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RestoreKeyResponse) ProtoMessage() {}
+
+func (x *RestoreKeyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_scs_v1_key_service_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RestoreKeyResponse.ProtoReflect.Descriptor instead.
+func (*RestoreKeyResponse) Descriptor() ([]byte, []int) {
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *RestoreKeyResponse) GetKey() *Key {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+// SetKeyPasswordRequest corrects a password.
+type SetKeyPasswordRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The PID, with or without its dash.
+	Pid string `protobuf:"bytes,1,opt,name=pid,proto3" json:"pid,omitempty"`
+	// What MEBx has now: 1 to 32 printable characters of 7-bit ASCII.
+	CurrentPassword string `protobuf:"bytes,2,opt,name=current_password,json=currentPassword,proto3" json:"current_password,omitempty"`
+	// Why, for the audit log.
+	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetKeyPasswordRequest) Reset() {
+	*x = SetKeyPasswordRequest{}
+	mi := &file_scs_v1_key_service_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetKeyPasswordRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetKeyPasswordRequest) ProtoMessage() {}
+
+func (x *SetKeyPasswordRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_scs_v1_key_service_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetKeyPasswordRequest.ProtoReflect.Descriptor instead.
+func (*SetKeyPasswordRequest) Descriptor() ([]byte, []int) {
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *SetKeyPasswordRequest) GetPid() string {
+	if x != nil {
+		return x.Pid
+	}
+	return ""
+}
+
+func (x *SetKeyPasswordRequest) GetCurrentPassword() string {
+	if x != nil {
+		return x.CurrentPassword
+	}
+	return ""
+}
+
+func (x *SetKeyPasswordRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// SetKeyPasswordResponse brings the pair as it is now.
+type SetKeyPasswordResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The pair, without its secrets.
+	Key           *Key `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetKeyPasswordResponse) Reset() {
+	*x = SetKeyPasswordResponse{}
+	mi := &file_scs_v1_key_service_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetKeyPasswordResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetKeyPasswordResponse) ProtoMessage() {}
+
+func (x *SetKeyPasswordResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_scs_v1_key_service_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetKeyPasswordResponse.ProtoReflect.Descriptor instead.
+func (*SetKeyPasswordResponse) Descriptor() ([]byte, []int) {
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *SetKeyPasswordResponse) GetKey() *Key {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
 // RevealKeyRequest names a pair whose secrets are needed.
 type RevealKeyRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1981,7 +2192,7 @@ type RevealKeyRequest struct {
 
 func (x *RevealKeyRequest) Reset() {
 	*x = RevealKeyRequest{}
-	mi := &file_scs_v1_key_service_proto_msgTypes[21]
+	mi := &file_scs_v1_key_service_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1993,7 +2204,7 @@ func (x *RevealKeyRequest) String() string {
 func (*RevealKeyRequest) ProtoMessage() {}
 
 func (x *RevealKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_key_service_proto_msgTypes[21]
+	mi := &file_scs_v1_key_service_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2006,7 +2217,7 @@ func (x *RevealKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevealKeyRequest.ProtoReflect.Descriptor instead.
 func (*RevealKeyRequest) Descriptor() ([]byte, []int) {
-	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{21}
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *RevealKeyRequest) GetPid() string {
@@ -2040,7 +2251,7 @@ type RevealKeyResponse struct {
 
 func (x *RevealKeyResponse) Reset() {
 	*x = RevealKeyResponse{}
-	mi := &file_scs_v1_key_service_proto_msgTypes[22]
+	mi := &file_scs_v1_key_service_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2052,7 +2263,7 @@ func (x *RevealKeyResponse) String() string {
 func (*RevealKeyResponse) ProtoMessage() {}
 
 func (x *RevealKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_key_service_proto_msgTypes[22]
+	mi := &file_scs_v1_key_service_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2065,7 +2276,7 @@ func (x *RevealKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevealKeyResponse.ProtoReflect.Descriptor instead.
 func (*RevealKeyResponse) Descriptor() ([]byte, []int) {
-	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{22}
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *RevealKeyResponse) GetKey() *Key {
@@ -2107,7 +2318,7 @@ type GetBatchRequest struct {
 
 func (x *GetBatchRequest) Reset() {
 	*x = GetBatchRequest{}
-	mi := &file_scs_v1_key_service_proto_msgTypes[23]
+	mi := &file_scs_v1_key_service_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2119,7 +2330,7 @@ func (x *GetBatchRequest) String() string {
 func (*GetBatchRequest) ProtoMessage() {}
 
 func (x *GetBatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_key_service_proto_msgTypes[23]
+	mi := &file_scs_v1_key_service_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2132,7 +2343,7 @@ func (x *GetBatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBatchRequest.ProtoReflect.Descriptor instead.
 func (*GetBatchRequest) Descriptor() ([]byte, []int) {
-	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{23}
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *GetBatchRequest) GetName() string {
@@ -2153,7 +2364,7 @@ type GetBatchResponse struct {
 
 func (x *GetBatchResponse) Reset() {
 	*x = GetBatchResponse{}
-	mi := &file_scs_v1_key_service_proto_msgTypes[24]
+	mi := &file_scs_v1_key_service_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2165,7 +2376,7 @@ func (x *GetBatchResponse) String() string {
 func (*GetBatchResponse) ProtoMessage() {}
 
 func (x *GetBatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_key_service_proto_msgTypes[24]
+	mi := &file_scs_v1_key_service_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2178,7 +2389,7 @@ func (x *GetBatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBatchResponse.ProtoReflect.Descriptor instead.
 func (*GetBatchResponse) Descriptor() ([]byte, []int) {
-	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{24}
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *GetBatchResponse) GetBatch() *Batch {
@@ -2201,7 +2412,7 @@ type ListBatchesRequest struct {
 
 func (x *ListBatchesRequest) Reset() {
 	*x = ListBatchesRequest{}
-	mi := &file_scs_v1_key_service_proto_msgTypes[25]
+	mi := &file_scs_v1_key_service_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2213,7 +2424,7 @@ func (x *ListBatchesRequest) String() string {
 func (*ListBatchesRequest) ProtoMessage() {}
 
 func (x *ListBatchesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_key_service_proto_msgTypes[25]
+	mi := &file_scs_v1_key_service_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2226,7 +2437,7 @@ func (x *ListBatchesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBatchesRequest.ProtoReflect.Descriptor instead.
 func (*ListBatchesRequest) Descriptor() ([]byte, []int) {
-	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{25}
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ListBatchesRequest) GetPageSize() int32 {
@@ -2256,7 +2467,7 @@ type ListBatchesResponse struct {
 
 func (x *ListBatchesResponse) Reset() {
 	*x = ListBatchesResponse{}
-	mi := &file_scs_v1_key_service_proto_msgTypes[26]
+	mi := &file_scs_v1_key_service_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2268,7 +2479,7 @@ func (x *ListBatchesResponse) String() string {
 func (*ListBatchesResponse) ProtoMessage() {}
 
 func (x *ListBatchesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_key_service_proto_msgTypes[26]
+	mi := &file_scs_v1_key_service_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2281,7 +2492,7 @@ func (x *ListBatchesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBatchesResponse.ProtoReflect.Descriptor instead.
 func (*ListBatchesResponse) Descriptor() ([]byte, []int) {
-	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{26}
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ListBatchesResponse) GetBatches() []*Batch {
@@ -2319,7 +2530,7 @@ type ExportBatchRequest struct {
 
 func (x *ExportBatchRequest) Reset() {
 	*x = ExportBatchRequest{}
-	mi := &file_scs_v1_key_service_proto_msgTypes[27]
+	mi := &file_scs_v1_key_service_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2331,7 +2542,7 @@ func (x *ExportBatchRequest) String() string {
 func (*ExportBatchRequest) ProtoMessage() {}
 
 func (x *ExportBatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_key_service_proto_msgTypes[27]
+	mi := &file_scs_v1_key_service_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2344,7 +2555,7 @@ func (x *ExportBatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportBatchRequest.ProtoReflect.Descriptor instead.
 func (*ExportBatchRequest) Descriptor() ([]byte, []int) {
-	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{27}
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ExportBatchRequest) GetBatch() string {
@@ -2395,7 +2606,7 @@ type ExportBatchResponse struct {
 
 func (x *ExportBatchResponse) Reset() {
 	*x = ExportBatchResponse{}
-	mi := &file_scs_v1_key_service_proto_msgTypes[28]
+	mi := &file_scs_v1_key_service_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2407,7 +2618,7 @@ func (x *ExportBatchResponse) String() string {
 func (*ExportBatchResponse) ProtoMessage() {}
 
 func (x *ExportBatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_key_service_proto_msgTypes[28]
+	mi := &file_scs_v1_key_service_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2420,7 +2631,7 @@ func (x *ExportBatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportBatchResponse.ProtoReflect.Descriptor instead.
 func (*ExportBatchResponse) Descriptor() ([]byte, []int) {
-	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{28}
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ExportBatchResponse) GetExportId() string {
@@ -2454,7 +2665,7 @@ type ExportedKey struct {
 
 func (x *ExportedKey) Reset() {
 	*x = ExportedKey{}
-	mi := &file_scs_v1_key_service_proto_msgTypes[29]
+	mi := &file_scs_v1_key_service_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2466,7 +2677,7 @@ func (x *ExportedKey) String() string {
 func (*ExportedKey) ProtoMessage() {}
 
 func (x *ExportedKey) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_key_service_proto_msgTypes[29]
+	mi := &file_scs_v1_key_service_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2479,7 +2690,7 @@ func (x *ExportedKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportedKey.ProtoReflect.Descriptor instead.
 func (*ExportedKey) Descriptor() ([]byte, []int) {
-	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{29}
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ExportedKey) GetPid() string {
@@ -2524,7 +2735,7 @@ type FinishExportRequest struct {
 
 func (x *FinishExportRequest) Reset() {
 	*x = FinishExportRequest{}
-	mi := &file_scs_v1_key_service_proto_msgTypes[30]
+	mi := &file_scs_v1_key_service_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2536,7 +2747,7 @@ func (x *FinishExportRequest) String() string {
 func (*FinishExportRequest) ProtoMessage() {}
 
 func (x *FinishExportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_key_service_proto_msgTypes[30]
+	mi := &file_scs_v1_key_service_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2549,7 +2760,7 @@ func (x *FinishExportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FinishExportRequest.ProtoReflect.Descriptor instead.
 func (*FinishExportRequest) Descriptor() ([]byte, []int) {
-	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{30}
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *FinishExportRequest) GetExportId() string {
@@ -2577,7 +2788,7 @@ type FinishExportResponse struct {
 
 func (x *FinishExportResponse) Reset() {
 	*x = FinishExportResponse{}
-	mi := &file_scs_v1_key_service_proto_msgTypes[31]
+	mi := &file_scs_v1_key_service_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2589,7 +2800,7 @@ func (x *FinishExportResponse) String() string {
 func (*FinishExportResponse) ProtoMessage() {}
 
 func (x *FinishExportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_key_service_proto_msgTypes[31]
+	mi := &file_scs_v1_key_service_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2602,7 +2813,7 @@ func (x *FinishExportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FinishExportResponse.ProtoReflect.Descriptor instead.
 func (*FinishExportResponse) Descriptor() ([]byte, []int) {
-	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{31}
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *FinishExportResponse) GetExported() int64 {
@@ -2639,7 +2850,7 @@ type UpdateBatchRequest struct {
 
 func (x *UpdateBatchRequest) Reset() {
 	*x = UpdateBatchRequest{}
-	mi := &file_scs_v1_key_service_proto_msgTypes[32]
+	mi := &file_scs_v1_key_service_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2651,7 +2862,7 @@ func (x *UpdateBatchRequest) String() string {
 func (*UpdateBatchRequest) ProtoMessage() {}
 
 func (x *UpdateBatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_key_service_proto_msgTypes[32]
+	mi := &file_scs_v1_key_service_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2664,7 +2875,7 @@ func (x *UpdateBatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateBatchRequest.ProtoReflect.Descriptor instead.
 func (*UpdateBatchRequest) Descriptor() ([]byte, []int) {
-	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{32}
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *UpdateBatchRequest) GetName() string {
@@ -2741,7 +2952,7 @@ type UpdateBatchResponse struct {
 
 func (x *UpdateBatchResponse) Reset() {
 	*x = UpdateBatchResponse{}
-	mi := &file_scs_v1_key_service_proto_msgTypes[33]
+	mi := &file_scs_v1_key_service_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2753,7 +2964,7 @@ func (x *UpdateBatchResponse) String() string {
 func (*UpdateBatchResponse) ProtoMessage() {}
 
 func (x *UpdateBatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_key_service_proto_msgTypes[33]
+	mi := &file_scs_v1_key_service_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2766,7 +2977,7 @@ func (x *UpdateBatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateBatchResponse.ProtoReflect.Descriptor instead.
 func (*UpdateBatchResponse) Descriptor() ([]byte, []int) {
-	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{33}
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *UpdateBatchResponse) GetBatch() *Batch {
@@ -2789,7 +3000,7 @@ type RetireBatchRequest struct {
 
 func (x *RetireBatchRequest) Reset() {
 	*x = RetireBatchRequest{}
-	mi := &file_scs_v1_key_service_proto_msgTypes[34]
+	mi := &file_scs_v1_key_service_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2801,7 +3012,7 @@ func (x *RetireBatchRequest) String() string {
 func (*RetireBatchRequest) ProtoMessage() {}
 
 func (x *RetireBatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_key_service_proto_msgTypes[34]
+	mi := &file_scs_v1_key_service_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2814,7 +3025,7 @@ func (x *RetireBatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetireBatchRequest.ProtoReflect.Descriptor instead.
 func (*RetireBatchRequest) Descriptor() ([]byte, []int) {
-	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{34}
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *RetireBatchRequest) GetName() string {
@@ -2844,7 +3055,7 @@ type RetireBatchResponse struct {
 
 func (x *RetireBatchResponse) Reset() {
 	*x = RetireBatchResponse{}
-	mi := &file_scs_v1_key_service_proto_msgTypes[35]
+	mi := &file_scs_v1_key_service_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2856,7 +3067,7 @@ func (x *RetireBatchResponse) String() string {
 func (*RetireBatchResponse) ProtoMessage() {}
 
 func (x *RetireBatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_key_service_proto_msgTypes[35]
+	mi := &file_scs_v1_key_service_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2869,7 +3080,7 @@ func (x *RetireBatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetireBatchResponse.ProtoReflect.Descriptor instead.
 func (*RetireBatchResponse) Descriptor() ([]byte, []int) {
-	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{35}
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *RetireBatchResponse) GetBatch() *Batch {
@@ -2909,7 +3120,7 @@ type KeyMapping struct {
 
 func (x *KeyMapping) Reset() {
 	*x = KeyMapping{}
-	mi := &file_scs_v1_key_service_proto_msgTypes[36]
+	mi := &file_scs_v1_key_service_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2921,7 +3132,7 @@ func (x *KeyMapping) String() string {
 func (*KeyMapping) ProtoMessage() {}
 
 func (x *KeyMapping) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_key_service_proto_msgTypes[36]
+	mi := &file_scs_v1_key_service_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2934,7 +3145,7 @@ func (x *KeyMapping) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyMapping.ProtoReflect.Descriptor instead.
 func (*KeyMapping) Descriptor() ([]byte, []int) {
-	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{36}
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *KeyMapping) GetName() string {
@@ -3001,7 +3212,7 @@ type KeyMappingColumn struct {
 
 func (x *KeyMappingColumn) Reset() {
 	*x = KeyMappingColumn{}
-	mi := &file_scs_v1_key_service_proto_msgTypes[37]
+	mi := &file_scs_v1_key_service_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3013,7 +3224,7 @@ func (x *KeyMappingColumn) String() string {
 func (*KeyMappingColumn) ProtoMessage() {}
 
 func (x *KeyMappingColumn) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_key_service_proto_msgTypes[37]
+	mi := &file_scs_v1_key_service_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3026,7 +3237,7 @@ func (x *KeyMappingColumn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyMappingColumn.ProtoReflect.Descriptor instead.
 func (*KeyMappingColumn) Descriptor() ([]byte, []int) {
-	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{37}
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *KeyMappingColumn) GetField() string {
@@ -3061,7 +3272,7 @@ type SetKeyMappingRequest struct {
 
 func (x *SetKeyMappingRequest) Reset() {
 	*x = SetKeyMappingRequest{}
-	mi := &file_scs_v1_key_service_proto_msgTypes[38]
+	mi := &file_scs_v1_key_service_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3073,7 +3284,7 @@ func (x *SetKeyMappingRequest) String() string {
 func (*SetKeyMappingRequest) ProtoMessage() {}
 
 func (x *SetKeyMappingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_key_service_proto_msgTypes[38]
+	mi := &file_scs_v1_key_service_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3086,7 +3297,7 @@ func (x *SetKeyMappingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetKeyMappingRequest.ProtoReflect.Descriptor instead.
 func (*SetKeyMappingRequest) Descriptor() ([]byte, []int) {
-	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{38}
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *SetKeyMappingRequest) GetMapping() *KeyMapping {
@@ -3107,7 +3318,7 @@ type SetKeyMappingResponse struct {
 
 func (x *SetKeyMappingResponse) Reset() {
 	*x = SetKeyMappingResponse{}
-	mi := &file_scs_v1_key_service_proto_msgTypes[39]
+	mi := &file_scs_v1_key_service_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3119,7 +3330,7 @@ func (x *SetKeyMappingResponse) String() string {
 func (*SetKeyMappingResponse) ProtoMessage() {}
 
 func (x *SetKeyMappingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_key_service_proto_msgTypes[39]
+	mi := &file_scs_v1_key_service_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3132,7 +3343,7 @@ func (x *SetKeyMappingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetKeyMappingResponse.ProtoReflect.Descriptor instead.
 func (*SetKeyMappingResponse) Descriptor() ([]byte, []int) {
-	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{39}
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *SetKeyMappingResponse) GetMapping() *KeyMapping {
@@ -3153,7 +3364,7 @@ type GetKeyMappingRequest struct {
 
 func (x *GetKeyMappingRequest) Reset() {
 	*x = GetKeyMappingRequest{}
-	mi := &file_scs_v1_key_service_proto_msgTypes[40]
+	mi := &file_scs_v1_key_service_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3165,7 +3376,7 @@ func (x *GetKeyMappingRequest) String() string {
 func (*GetKeyMappingRequest) ProtoMessage() {}
 
 func (x *GetKeyMappingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_key_service_proto_msgTypes[40]
+	mi := &file_scs_v1_key_service_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3178,7 +3389,7 @@ func (x *GetKeyMappingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetKeyMappingRequest.ProtoReflect.Descriptor instead.
 func (*GetKeyMappingRequest) Descriptor() ([]byte, []int) {
-	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{40}
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *GetKeyMappingRequest) GetName() string {
@@ -3199,7 +3410,7 @@ type GetKeyMappingResponse struct {
 
 func (x *GetKeyMappingResponse) Reset() {
 	*x = GetKeyMappingResponse{}
-	mi := &file_scs_v1_key_service_proto_msgTypes[41]
+	mi := &file_scs_v1_key_service_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3211,7 +3422,7 @@ func (x *GetKeyMappingResponse) String() string {
 func (*GetKeyMappingResponse) ProtoMessage() {}
 
 func (x *GetKeyMappingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_key_service_proto_msgTypes[41]
+	mi := &file_scs_v1_key_service_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3224,7 +3435,7 @@ func (x *GetKeyMappingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetKeyMappingResponse.ProtoReflect.Descriptor instead.
 func (*GetKeyMappingResponse) Descriptor() ([]byte, []int) {
-	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{41}
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *GetKeyMappingResponse) GetMapping() *KeyMapping {
@@ -3247,7 +3458,7 @@ type ListKeyMappingsRequest struct {
 
 func (x *ListKeyMappingsRequest) Reset() {
 	*x = ListKeyMappingsRequest{}
-	mi := &file_scs_v1_key_service_proto_msgTypes[42]
+	mi := &file_scs_v1_key_service_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3259,7 +3470,7 @@ func (x *ListKeyMappingsRequest) String() string {
 func (*ListKeyMappingsRequest) ProtoMessage() {}
 
 func (x *ListKeyMappingsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_key_service_proto_msgTypes[42]
+	mi := &file_scs_v1_key_service_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3272,7 +3483,7 @@ func (x *ListKeyMappingsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKeyMappingsRequest.ProtoReflect.Descriptor instead.
 func (*ListKeyMappingsRequest) Descriptor() ([]byte, []int) {
-	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{42}
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ListKeyMappingsRequest) GetPageSize() int32 {
@@ -3302,7 +3513,7 @@ type ListKeyMappingsResponse struct {
 
 func (x *ListKeyMappingsResponse) Reset() {
 	*x = ListKeyMappingsResponse{}
-	mi := &file_scs_v1_key_service_proto_msgTypes[43]
+	mi := &file_scs_v1_key_service_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3314,7 +3525,7 @@ func (x *ListKeyMappingsResponse) String() string {
 func (*ListKeyMappingsResponse) ProtoMessage() {}
 
 func (x *ListKeyMappingsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_key_service_proto_msgTypes[43]
+	mi := &file_scs_v1_key_service_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3327,7 +3538,7 @@ func (x *ListKeyMappingsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKeyMappingsResponse.ProtoReflect.Descriptor instead.
 func (*ListKeyMappingsResponse) Descriptor() ([]byte, []int) {
-	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{43}
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *ListKeyMappingsResponse) GetMappings() []*KeyMapping {
@@ -3355,7 +3566,7 @@ type DeleteKeyMappingRequest struct {
 
 func (x *DeleteKeyMappingRequest) Reset() {
 	*x = DeleteKeyMappingRequest{}
-	mi := &file_scs_v1_key_service_proto_msgTypes[44]
+	mi := &file_scs_v1_key_service_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3367,7 +3578,7 @@ func (x *DeleteKeyMappingRequest) String() string {
 func (*DeleteKeyMappingRequest) ProtoMessage() {}
 
 func (x *DeleteKeyMappingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_key_service_proto_msgTypes[44]
+	mi := &file_scs_v1_key_service_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3380,7 +3591,7 @@ func (x *DeleteKeyMappingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteKeyMappingRequest.ProtoReflect.Descriptor instead.
 func (*DeleteKeyMappingRequest) Descriptor() ([]byte, []int) {
-	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{44}
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *DeleteKeyMappingRequest) GetName() string {
@@ -3399,7 +3610,7 @@ type DeleteKeyMappingResponse struct {
 
 func (x *DeleteKeyMappingResponse) Reset() {
 	*x = DeleteKeyMappingResponse{}
-	mi := &file_scs_v1_key_service_proto_msgTypes[45]
+	mi := &file_scs_v1_key_service_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3411,7 +3622,7 @@ func (x *DeleteKeyMappingResponse) String() string {
 func (*DeleteKeyMappingResponse) ProtoMessage() {}
 
 func (x *DeleteKeyMappingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_scs_v1_key_service_proto_msgTypes[45]
+	mi := &file_scs_v1_key_service_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3424,7 +3635,7 @@ func (x *DeleteKeyMappingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteKeyMappingResponse.ProtoReflect.Descriptor instead.
 func (*DeleteKeyMappingResponse) Descriptor() ([]byte, []int) {
-	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{45}
+	return file_scs_v1_key_service_proto_rawDescGZIP(), []int{49}
 }
 
 var File_scs_v1_key_service_proto protoreflect.FileDescriptor
@@ -3586,6 +3797,17 @@ const file_scs_v1_key_service_proto_rawDesc = "" +
 	"\x03pid\x18\x01 \x01(\tR\x03pid\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\"2\n" +
 	"\x11RevokeKeyResponse\x12\x1d\n" +
+	"\x03key\x18\x01 \x01(\v2\v.scs.v1.KeyR\x03key\"=\n" +
+	"\x11RestoreKeyRequest\x12\x10\n" +
+	"\x03pid\x18\x01 \x01(\tR\x03pid\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"3\n" +
+	"\x12RestoreKeyResponse\x12\x1d\n" +
+	"\x03key\x18\x01 \x01(\v2\v.scs.v1.KeyR\x03key\"q\n" +
+	"\x15SetKeyPasswordRequest\x12\x10\n" +
+	"\x03pid\x18\x01 \x01(\tR\x03pid\x12.\n" +
+	"\x10current_password\x18\x02 \x01(\tB\x03\x80\x01\x01R\x0fcurrentPassword\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"7\n" +
+	"\x16SetKeyPasswordResponse\x12\x1d\n" +
 	"\x03key\x18\x01 \x01(\v2\v.scs.v1.KeyR\x03key\"<\n" +
 	"\x10RevealKeyRequest\x12\x10\n" +
 	"\x03pid\x18\x01 \x01(\tR\x03pid\x12\x16\n" +
@@ -3695,7 +3917,8 @@ const file_scs_v1_key_service_proto_rawDesc = "" +
 	"\x15EXPORT_MEDIUM_USB_KEY\x10\x01\x12\x17\n" +
 	"\x13EXPORT_MEDIUM_SHEET\x10\x02\x12 \n" +
 	"\x1cEXPORT_MEDIUM_ENCRYPTED_FILE\x10\x03\x12\x1c\n" +
-	"\x18EXPORT_MEDIUM_PLAIN_FILE\x10\x042\x8d\t\n" +
+	"\x18EXPORT_MEDIUM_PLAIN_FILE\x10\x042\xa3\n" +
+	"\n" +
 	"\n" +
 	"KeyService\x12I\n" +
 	"\fGenerateKeys\x12\x1b.scs.v1.GenerateKeysRequest\x1a\x1c.scs.v1.GenerateKeysResponse\x12E\n" +
@@ -3703,7 +3926,10 @@ const file_scs_v1_key_service_proto_rawDesc = "" +
 	"ImportKeys\x12\x19.scs.v1.ImportKeysRequest\x1a\x1a.scs.v1.ImportKeysResponse(\x01\x127\n" +
 	"\x06GetKey\x12\x15.scs.v1.GetKeyRequest\x1a\x16.scs.v1.GetKeyResponse\x12=\n" +
 	"\bListKeys\x12\x17.scs.v1.ListKeysRequest\x1a\x18.scs.v1.ListKeysResponse\x12@\n" +
-	"\tRevokeKey\x12\x18.scs.v1.RevokeKeyRequest\x1a\x19.scs.v1.RevokeKeyResponse\x12@\n" +
+	"\tRevokeKey\x12\x18.scs.v1.RevokeKeyRequest\x1a\x19.scs.v1.RevokeKeyResponse\x12C\n" +
+	"\n" +
+	"RestoreKey\x12\x19.scs.v1.RestoreKeyRequest\x1a\x1a.scs.v1.RestoreKeyResponse\x12O\n" +
+	"\x0eSetKeyPassword\x12\x1d.scs.v1.SetKeyPasswordRequest\x1a\x1e.scs.v1.SetKeyPasswordResponse\x12@\n" +
 	"\tRevealKey\x12\x18.scs.v1.RevealKeyRequest\x1a\x19.scs.v1.RevealKeyResponse\x12=\n" +
 	"\bGetBatch\x12\x17.scs.v1.GetBatchRequest\x1a\x18.scs.v1.GetBatchResponse\x12F\n" +
 	"\vListBatches\x12\x1a.scs.v1.ListBatchesRequest\x1a\x1b.scs.v1.ListBatchesResponse\x12F\n" +
@@ -3729,7 +3955,7 @@ func file_scs_v1_key_service_proto_rawDescGZIP() []byte {
 }
 
 var file_scs_v1_key_service_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_scs_v1_key_service_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
+var file_scs_v1_key_service_proto_msgTypes = make([]protoimpl.MessageInfo, 50)
 var file_scs_v1_key_service_proto_goTypes = []any{
 	(PasswordRules)(0),               // 0: scs.v1.PasswordRules
 	(ExportMedium)(0),                // 1: scs.v1.ExportMedium
@@ -3754,123 +3980,133 @@ var file_scs_v1_key_service_proto_goTypes = []any{
 	(*ListKeysResponse)(nil),         // 20: scs.v1.ListKeysResponse
 	(*RevokeKeyRequest)(nil),         // 21: scs.v1.RevokeKeyRequest
 	(*RevokeKeyResponse)(nil),        // 22: scs.v1.RevokeKeyResponse
-	(*RevealKeyRequest)(nil),         // 23: scs.v1.RevealKeyRequest
-	(*RevealKeyResponse)(nil),        // 24: scs.v1.RevealKeyResponse
-	(*GetBatchRequest)(nil),          // 25: scs.v1.GetBatchRequest
-	(*GetBatchResponse)(nil),         // 26: scs.v1.GetBatchResponse
-	(*ListBatchesRequest)(nil),       // 27: scs.v1.ListBatchesRequest
-	(*ListBatchesResponse)(nil),      // 28: scs.v1.ListBatchesResponse
-	(*ExportBatchRequest)(nil),       // 29: scs.v1.ExportBatchRequest
-	(*ExportBatchResponse)(nil),      // 30: scs.v1.ExportBatchResponse
-	(*ExportedKey)(nil),              // 31: scs.v1.ExportedKey
-	(*FinishExportRequest)(nil),      // 32: scs.v1.FinishExportRequest
-	(*FinishExportResponse)(nil),     // 33: scs.v1.FinishExportResponse
-	(*UpdateBatchRequest)(nil),       // 34: scs.v1.UpdateBatchRequest
-	(*UpdateBatchResponse)(nil),      // 35: scs.v1.UpdateBatchResponse
-	(*RetireBatchRequest)(nil),       // 36: scs.v1.RetireBatchRequest
-	(*RetireBatchResponse)(nil),      // 37: scs.v1.RetireBatchResponse
-	(*KeyMapping)(nil),               // 38: scs.v1.KeyMapping
-	(*KeyMappingColumn)(nil),         // 39: scs.v1.KeyMappingColumn
-	(*SetKeyMappingRequest)(nil),     // 40: scs.v1.SetKeyMappingRequest
-	(*SetKeyMappingResponse)(nil),    // 41: scs.v1.SetKeyMappingResponse
-	(*GetKeyMappingRequest)(nil),     // 42: scs.v1.GetKeyMappingRequest
-	(*GetKeyMappingResponse)(nil),    // 43: scs.v1.GetKeyMappingResponse
-	(*ListKeyMappingsRequest)(nil),   // 44: scs.v1.ListKeyMappingsRequest
-	(*ListKeyMappingsResponse)(nil),  // 45: scs.v1.ListKeyMappingsResponse
-	(*DeleteKeyMappingRequest)(nil),  // 46: scs.v1.DeleteKeyMappingRequest
-	(*DeleteKeyMappingResponse)(nil), // 47: scs.v1.DeleteKeyMappingResponse
-	(KeyState)(0),                    // 48: scs.v1.KeyState
-	(SetupModel)(0),                  // 49: scs.v1.SetupModel
-	(*timestamppb.Timestamp)(nil),    // 50: google.protobuf.Timestamp
+	(*RestoreKeyRequest)(nil),        // 23: scs.v1.RestoreKeyRequest
+	(*RestoreKeyResponse)(nil),       // 24: scs.v1.RestoreKeyResponse
+	(*SetKeyPasswordRequest)(nil),    // 25: scs.v1.SetKeyPasswordRequest
+	(*SetKeyPasswordResponse)(nil),   // 26: scs.v1.SetKeyPasswordResponse
+	(*RevealKeyRequest)(nil),         // 27: scs.v1.RevealKeyRequest
+	(*RevealKeyResponse)(nil),        // 28: scs.v1.RevealKeyResponse
+	(*GetBatchRequest)(nil),          // 29: scs.v1.GetBatchRequest
+	(*GetBatchResponse)(nil),         // 30: scs.v1.GetBatchResponse
+	(*ListBatchesRequest)(nil),       // 31: scs.v1.ListBatchesRequest
+	(*ListBatchesResponse)(nil),      // 32: scs.v1.ListBatchesResponse
+	(*ExportBatchRequest)(nil),       // 33: scs.v1.ExportBatchRequest
+	(*ExportBatchResponse)(nil),      // 34: scs.v1.ExportBatchResponse
+	(*ExportedKey)(nil),              // 35: scs.v1.ExportedKey
+	(*FinishExportRequest)(nil),      // 36: scs.v1.FinishExportRequest
+	(*FinishExportResponse)(nil),     // 37: scs.v1.FinishExportResponse
+	(*UpdateBatchRequest)(nil),       // 38: scs.v1.UpdateBatchRequest
+	(*UpdateBatchResponse)(nil),      // 39: scs.v1.UpdateBatchResponse
+	(*RetireBatchRequest)(nil),       // 40: scs.v1.RetireBatchRequest
+	(*RetireBatchResponse)(nil),      // 41: scs.v1.RetireBatchResponse
+	(*KeyMapping)(nil),               // 42: scs.v1.KeyMapping
+	(*KeyMappingColumn)(nil),         // 43: scs.v1.KeyMappingColumn
+	(*SetKeyMappingRequest)(nil),     // 44: scs.v1.SetKeyMappingRequest
+	(*SetKeyMappingResponse)(nil),    // 45: scs.v1.SetKeyMappingResponse
+	(*GetKeyMappingRequest)(nil),     // 46: scs.v1.GetKeyMappingRequest
+	(*GetKeyMappingResponse)(nil),    // 47: scs.v1.GetKeyMappingResponse
+	(*ListKeyMappingsRequest)(nil),   // 48: scs.v1.ListKeyMappingsRequest
+	(*ListKeyMappingsResponse)(nil),  // 49: scs.v1.ListKeyMappingsResponse
+	(*DeleteKeyMappingRequest)(nil),  // 50: scs.v1.DeleteKeyMappingRequest
+	(*DeleteKeyMappingResponse)(nil), // 51: scs.v1.DeleteKeyMappingResponse
+	(KeyState)(0),                    // 52: scs.v1.KeyState
+	(SetupModel)(0),                  // 53: scs.v1.SetupModel
+	(*timestamppb.Timestamp)(nil),    // 54: google.protobuf.Timestamp
 }
 var file_scs_v1_key_service_proto_depIdxs = []int32{
-	48, // 0: scs.v1.Key.state:type_name -> scs.v1.KeyState
-	49, // 1: scs.v1.Key.model:type_name -> scs.v1.SetupModel
-	50, // 2: scs.v1.Key.create_time:type_name -> google.protobuf.Timestamp
-	50, // 3: scs.v1.Key.change_time:type_name -> google.protobuf.Timestamp
-	49, // 4: scs.v1.Batch.model:type_name -> scs.v1.SetupModel
-	50, // 5: scs.v1.Batch.create_time:type_name -> google.protobuf.Timestamp
+	52, // 0: scs.v1.Key.state:type_name -> scs.v1.KeyState
+	53, // 1: scs.v1.Key.model:type_name -> scs.v1.SetupModel
+	54, // 2: scs.v1.Key.create_time:type_name -> google.protobuf.Timestamp
+	54, // 3: scs.v1.Key.change_time:type_name -> google.protobuf.Timestamp
+	53, // 4: scs.v1.Batch.model:type_name -> scs.v1.SetupModel
+	54, // 5: scs.v1.Batch.create_time:type_name -> google.protobuf.Timestamp
 	5,  // 6: scs.v1.Batch.counts:type_name -> scs.v1.KeyCount
-	50, // 7: scs.v1.Batch.retire_time:type_name -> google.protobuf.Timestamp
-	50, // 8: scs.v1.Batch.expire_time:type_name -> google.protobuf.Timestamp
+	54, // 7: scs.v1.Batch.retire_time:type_name -> google.protobuf.Timestamp
+	54, // 8: scs.v1.Batch.expire_time:type_name -> google.protobuf.Timestamp
 	4,  // 9: scs.v1.Batch.files:type_name -> scs.v1.BatchFile
-	50, // 10: scs.v1.BatchFile.import_time:type_name -> google.protobuf.Timestamp
-	48, // 11: scs.v1.KeyCount.state:type_name -> scs.v1.KeyState
-	50, // 12: scs.v1.KeyChange.time:type_name -> google.protobuf.Timestamp
-	48, // 13: scs.v1.KeyChange.from:type_name -> scs.v1.KeyState
-	48, // 14: scs.v1.KeyChange.to:type_name -> scs.v1.KeyState
-	49, // 15: scs.v1.GenerateKeysRequest.model:type_name -> scs.v1.SetupModel
+	54, // 10: scs.v1.BatchFile.import_time:type_name -> google.protobuf.Timestamp
+	52, // 11: scs.v1.KeyCount.state:type_name -> scs.v1.KeyState
+	54, // 12: scs.v1.KeyChange.time:type_name -> google.protobuf.Timestamp
+	52, // 13: scs.v1.KeyChange.from:type_name -> scs.v1.KeyState
+	52, // 14: scs.v1.KeyChange.to:type_name -> scs.v1.KeyState
+	53, // 15: scs.v1.GenerateKeysRequest.model:type_name -> scs.v1.SetupModel
 	0,  // 16: scs.v1.GenerateKeysRequest.password_rules:type_name -> scs.v1.PasswordRules
 	3,  // 17: scs.v1.GenerateKeysResponse.batch:type_name -> scs.v1.Batch
 	10, // 18: scs.v1.ImportKeysRequest.header:type_name -> scs.v1.ImportHeader
 	13, // 19: scs.v1.ImportKeysRequest.rows:type_name -> scs.v1.ImportRows
 	11, // 20: scs.v1.ImportKeysRequest.end:type_name -> scs.v1.ImportEnd
-	49, // 21: scs.v1.ImportHeader.model:type_name -> scs.v1.SetupModel
-	50, // 22: scs.v1.ImportHeader.expire_time:type_name -> google.protobuf.Timestamp
+	53, // 21: scs.v1.ImportHeader.model:type_name -> scs.v1.SetupModel
+	54, // 22: scs.v1.ImportHeader.expire_time:type_name -> google.protobuf.Timestamp
 	12, // 23: scs.v1.ImportEnd.files:type_name -> scs.v1.ImportFile
 	14, // 24: scs.v1.ImportRows.rows:type_name -> scs.v1.ImportRow
 	16, // 25: scs.v1.ImportKeysResponse.rejected:type_name -> scs.v1.RejectedRow
 	3,  // 26: scs.v1.ImportKeysResponse.batch:type_name -> scs.v1.Batch
 	2,  // 27: scs.v1.GetKeyResponse.key:type_name -> scs.v1.Key
 	6,  // 28: scs.v1.GetKeyResponse.history:type_name -> scs.v1.KeyChange
-	48, // 29: scs.v1.ListKeysRequest.state:type_name -> scs.v1.KeyState
-	50, // 30: scs.v1.ListKeysRequest.created_after:type_name -> google.protobuf.Timestamp
-	50, // 31: scs.v1.ListKeysRequest.created_before:type_name -> google.protobuf.Timestamp
-	50, // 32: scs.v1.ListKeysRequest.changed_after:type_name -> google.protobuf.Timestamp
-	50, // 33: scs.v1.ListKeysRequest.changed_before:type_name -> google.protobuf.Timestamp
+	52, // 29: scs.v1.ListKeysRequest.state:type_name -> scs.v1.KeyState
+	54, // 30: scs.v1.ListKeysRequest.created_after:type_name -> google.protobuf.Timestamp
+	54, // 31: scs.v1.ListKeysRequest.created_before:type_name -> google.protobuf.Timestamp
+	54, // 32: scs.v1.ListKeysRequest.changed_after:type_name -> google.protobuf.Timestamp
+	54, // 33: scs.v1.ListKeysRequest.changed_before:type_name -> google.protobuf.Timestamp
 	2,  // 34: scs.v1.ListKeysResponse.keys:type_name -> scs.v1.Key
 	2,  // 35: scs.v1.RevokeKeyResponse.key:type_name -> scs.v1.Key
-	2,  // 36: scs.v1.RevealKeyResponse.key:type_name -> scs.v1.Key
-	3,  // 37: scs.v1.GetBatchResponse.batch:type_name -> scs.v1.Batch
-	3,  // 38: scs.v1.ListBatchesResponse.batches:type_name -> scs.v1.Batch
-	1,  // 39: scs.v1.ExportBatchRequest.medium:type_name -> scs.v1.ExportMedium
-	31, // 40: scs.v1.ExportBatchResponse.keys:type_name -> scs.v1.ExportedKey
-	50, // 41: scs.v1.UpdateBatchRequest.expire_time:type_name -> google.protobuf.Timestamp
-	3,  // 42: scs.v1.UpdateBatchResponse.batch:type_name -> scs.v1.Batch
-	3,  // 43: scs.v1.RetireBatchResponse.batch:type_name -> scs.v1.Batch
-	39, // 44: scs.v1.KeyMapping.columns:type_name -> scs.v1.KeyMappingColumn
-	50, // 45: scs.v1.KeyMapping.change_time:type_name -> google.protobuf.Timestamp
-	38, // 46: scs.v1.SetKeyMappingRequest.mapping:type_name -> scs.v1.KeyMapping
-	38, // 47: scs.v1.SetKeyMappingResponse.mapping:type_name -> scs.v1.KeyMapping
-	38, // 48: scs.v1.GetKeyMappingResponse.mapping:type_name -> scs.v1.KeyMapping
-	38, // 49: scs.v1.ListKeyMappingsResponse.mappings:type_name -> scs.v1.KeyMapping
-	7,  // 50: scs.v1.KeyService.GenerateKeys:input_type -> scs.v1.GenerateKeysRequest
-	9,  // 51: scs.v1.KeyService.ImportKeys:input_type -> scs.v1.ImportKeysRequest
-	17, // 52: scs.v1.KeyService.GetKey:input_type -> scs.v1.GetKeyRequest
-	19, // 53: scs.v1.KeyService.ListKeys:input_type -> scs.v1.ListKeysRequest
-	21, // 54: scs.v1.KeyService.RevokeKey:input_type -> scs.v1.RevokeKeyRequest
-	23, // 55: scs.v1.KeyService.RevealKey:input_type -> scs.v1.RevealKeyRequest
-	25, // 56: scs.v1.KeyService.GetBatch:input_type -> scs.v1.GetBatchRequest
-	27, // 57: scs.v1.KeyService.ListBatches:input_type -> scs.v1.ListBatchesRequest
-	34, // 58: scs.v1.KeyService.UpdateBatch:input_type -> scs.v1.UpdateBatchRequest
-	36, // 59: scs.v1.KeyService.RetireBatch:input_type -> scs.v1.RetireBatchRequest
-	40, // 60: scs.v1.KeyService.SetKeyMapping:input_type -> scs.v1.SetKeyMappingRequest
-	42, // 61: scs.v1.KeyService.GetKeyMapping:input_type -> scs.v1.GetKeyMappingRequest
-	44, // 62: scs.v1.KeyService.ListKeyMappings:input_type -> scs.v1.ListKeyMappingsRequest
-	46, // 63: scs.v1.KeyService.DeleteKeyMapping:input_type -> scs.v1.DeleteKeyMappingRequest
-	29, // 64: scs.v1.KeyService.ExportBatch:input_type -> scs.v1.ExportBatchRequest
-	32, // 65: scs.v1.KeyService.FinishExport:input_type -> scs.v1.FinishExportRequest
-	8,  // 66: scs.v1.KeyService.GenerateKeys:output_type -> scs.v1.GenerateKeysResponse
-	15, // 67: scs.v1.KeyService.ImportKeys:output_type -> scs.v1.ImportKeysResponse
-	18, // 68: scs.v1.KeyService.GetKey:output_type -> scs.v1.GetKeyResponse
-	20, // 69: scs.v1.KeyService.ListKeys:output_type -> scs.v1.ListKeysResponse
-	22, // 70: scs.v1.KeyService.RevokeKey:output_type -> scs.v1.RevokeKeyResponse
-	24, // 71: scs.v1.KeyService.RevealKey:output_type -> scs.v1.RevealKeyResponse
-	26, // 72: scs.v1.KeyService.GetBatch:output_type -> scs.v1.GetBatchResponse
-	28, // 73: scs.v1.KeyService.ListBatches:output_type -> scs.v1.ListBatchesResponse
-	35, // 74: scs.v1.KeyService.UpdateBatch:output_type -> scs.v1.UpdateBatchResponse
-	37, // 75: scs.v1.KeyService.RetireBatch:output_type -> scs.v1.RetireBatchResponse
-	41, // 76: scs.v1.KeyService.SetKeyMapping:output_type -> scs.v1.SetKeyMappingResponse
-	43, // 77: scs.v1.KeyService.GetKeyMapping:output_type -> scs.v1.GetKeyMappingResponse
-	45, // 78: scs.v1.KeyService.ListKeyMappings:output_type -> scs.v1.ListKeyMappingsResponse
-	47, // 79: scs.v1.KeyService.DeleteKeyMapping:output_type -> scs.v1.DeleteKeyMappingResponse
-	30, // 80: scs.v1.KeyService.ExportBatch:output_type -> scs.v1.ExportBatchResponse
-	33, // 81: scs.v1.KeyService.FinishExport:output_type -> scs.v1.FinishExportResponse
-	66, // [66:82] is the sub-list for method output_type
-	50, // [50:66] is the sub-list for method input_type
-	50, // [50:50] is the sub-list for extension type_name
-	50, // [50:50] is the sub-list for extension extendee
-	0,  // [0:50] is the sub-list for field type_name
+	2,  // 36: scs.v1.RestoreKeyResponse.key:type_name -> scs.v1.Key
+	2,  // 37: scs.v1.SetKeyPasswordResponse.key:type_name -> scs.v1.Key
+	2,  // 38: scs.v1.RevealKeyResponse.key:type_name -> scs.v1.Key
+	3,  // 39: scs.v1.GetBatchResponse.batch:type_name -> scs.v1.Batch
+	3,  // 40: scs.v1.ListBatchesResponse.batches:type_name -> scs.v1.Batch
+	1,  // 41: scs.v1.ExportBatchRequest.medium:type_name -> scs.v1.ExportMedium
+	35, // 42: scs.v1.ExportBatchResponse.keys:type_name -> scs.v1.ExportedKey
+	54, // 43: scs.v1.UpdateBatchRequest.expire_time:type_name -> google.protobuf.Timestamp
+	3,  // 44: scs.v1.UpdateBatchResponse.batch:type_name -> scs.v1.Batch
+	3,  // 45: scs.v1.RetireBatchResponse.batch:type_name -> scs.v1.Batch
+	43, // 46: scs.v1.KeyMapping.columns:type_name -> scs.v1.KeyMappingColumn
+	54, // 47: scs.v1.KeyMapping.change_time:type_name -> google.protobuf.Timestamp
+	42, // 48: scs.v1.SetKeyMappingRequest.mapping:type_name -> scs.v1.KeyMapping
+	42, // 49: scs.v1.SetKeyMappingResponse.mapping:type_name -> scs.v1.KeyMapping
+	42, // 50: scs.v1.GetKeyMappingResponse.mapping:type_name -> scs.v1.KeyMapping
+	42, // 51: scs.v1.ListKeyMappingsResponse.mappings:type_name -> scs.v1.KeyMapping
+	7,  // 52: scs.v1.KeyService.GenerateKeys:input_type -> scs.v1.GenerateKeysRequest
+	9,  // 53: scs.v1.KeyService.ImportKeys:input_type -> scs.v1.ImportKeysRequest
+	17, // 54: scs.v1.KeyService.GetKey:input_type -> scs.v1.GetKeyRequest
+	19, // 55: scs.v1.KeyService.ListKeys:input_type -> scs.v1.ListKeysRequest
+	21, // 56: scs.v1.KeyService.RevokeKey:input_type -> scs.v1.RevokeKeyRequest
+	23, // 57: scs.v1.KeyService.RestoreKey:input_type -> scs.v1.RestoreKeyRequest
+	25, // 58: scs.v1.KeyService.SetKeyPassword:input_type -> scs.v1.SetKeyPasswordRequest
+	27, // 59: scs.v1.KeyService.RevealKey:input_type -> scs.v1.RevealKeyRequest
+	29, // 60: scs.v1.KeyService.GetBatch:input_type -> scs.v1.GetBatchRequest
+	31, // 61: scs.v1.KeyService.ListBatches:input_type -> scs.v1.ListBatchesRequest
+	38, // 62: scs.v1.KeyService.UpdateBatch:input_type -> scs.v1.UpdateBatchRequest
+	40, // 63: scs.v1.KeyService.RetireBatch:input_type -> scs.v1.RetireBatchRequest
+	44, // 64: scs.v1.KeyService.SetKeyMapping:input_type -> scs.v1.SetKeyMappingRequest
+	46, // 65: scs.v1.KeyService.GetKeyMapping:input_type -> scs.v1.GetKeyMappingRequest
+	48, // 66: scs.v1.KeyService.ListKeyMappings:input_type -> scs.v1.ListKeyMappingsRequest
+	50, // 67: scs.v1.KeyService.DeleteKeyMapping:input_type -> scs.v1.DeleteKeyMappingRequest
+	33, // 68: scs.v1.KeyService.ExportBatch:input_type -> scs.v1.ExportBatchRequest
+	36, // 69: scs.v1.KeyService.FinishExport:input_type -> scs.v1.FinishExportRequest
+	8,  // 70: scs.v1.KeyService.GenerateKeys:output_type -> scs.v1.GenerateKeysResponse
+	15, // 71: scs.v1.KeyService.ImportKeys:output_type -> scs.v1.ImportKeysResponse
+	18, // 72: scs.v1.KeyService.GetKey:output_type -> scs.v1.GetKeyResponse
+	20, // 73: scs.v1.KeyService.ListKeys:output_type -> scs.v1.ListKeysResponse
+	22, // 74: scs.v1.KeyService.RevokeKey:output_type -> scs.v1.RevokeKeyResponse
+	24, // 75: scs.v1.KeyService.RestoreKey:output_type -> scs.v1.RestoreKeyResponse
+	26, // 76: scs.v1.KeyService.SetKeyPassword:output_type -> scs.v1.SetKeyPasswordResponse
+	28, // 77: scs.v1.KeyService.RevealKey:output_type -> scs.v1.RevealKeyResponse
+	30, // 78: scs.v1.KeyService.GetBatch:output_type -> scs.v1.GetBatchResponse
+	32, // 79: scs.v1.KeyService.ListBatches:output_type -> scs.v1.ListBatchesResponse
+	39, // 80: scs.v1.KeyService.UpdateBatch:output_type -> scs.v1.UpdateBatchResponse
+	41, // 81: scs.v1.KeyService.RetireBatch:output_type -> scs.v1.RetireBatchResponse
+	45, // 82: scs.v1.KeyService.SetKeyMapping:output_type -> scs.v1.SetKeyMappingResponse
+	47, // 83: scs.v1.KeyService.GetKeyMapping:output_type -> scs.v1.GetKeyMappingResponse
+	49, // 84: scs.v1.KeyService.ListKeyMappings:output_type -> scs.v1.ListKeyMappingsResponse
+	51, // 85: scs.v1.KeyService.DeleteKeyMapping:output_type -> scs.v1.DeleteKeyMappingResponse
+	34, // 86: scs.v1.KeyService.ExportBatch:output_type -> scs.v1.ExportBatchResponse
+	37, // 87: scs.v1.KeyService.FinishExport:output_type -> scs.v1.FinishExportResponse
+	70, // [70:88] is the sub-list for method output_type
+	52, // [52:70] is the sub-list for method input_type
+	52, // [52:52] is the sub-list for extension type_name
+	52, // [52:52] is the sub-list for extension extendee
+	0,  // [0:52] is the sub-list for field type_name
 }
 
 func init() { file_scs_v1_key_service_proto_init() }
@@ -3885,14 +4121,14 @@ func file_scs_v1_key_service_proto_init() {
 		(*ImportKeysRequest_End)(nil),
 	}
 	file_scs_v1_key_service_proto_msgTypes[17].OneofWrappers = []any{}
-	file_scs_v1_key_service_proto_msgTypes[32].OneofWrappers = []any{}
+	file_scs_v1_key_service_proto_msgTypes[36].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_scs_v1_key_service_proto_rawDesc), len(file_scs_v1_key_service_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   46,
+			NumMessages:   50,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

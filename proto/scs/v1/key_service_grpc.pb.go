@@ -24,6 +24,8 @@ const (
 	KeyService_GetKey_FullMethodName           = "/scs.v1.KeyService/GetKey"
 	KeyService_ListKeys_FullMethodName         = "/scs.v1.KeyService/ListKeys"
 	KeyService_RevokeKey_FullMethodName        = "/scs.v1.KeyService/RevokeKey"
+	KeyService_RestoreKey_FullMethodName       = "/scs.v1.KeyService/RestoreKey"
+	KeyService_SetKeyPassword_FullMethodName   = "/scs.v1.KeyService/SetKeyPassword"
 	KeyService_RevealKey_FullMethodName        = "/scs.v1.KeyService/RevealKey"
 	KeyService_GetBatch_FullMethodName         = "/scs.v1.KeyService/GetBatch"
 	KeyService_ListBatches_FullMethodName      = "/scs.v1.KeyService/ListBatches"
@@ -56,6 +58,12 @@ type KeyServiceClient interface {
 	ListKeys(ctx context.Context, in *ListKeysRequest, opts ...grpc.CallOption) (*ListKeysResponse, error)
 	// RevokeKey withdraws a pair: no device can be set up with it any more.
 	RevokeKey(ctx context.Context, in *RevokeKeyRequest, opts ...grpc.CallOption) (*RevokeKeyResponse, error)
+	// RestoreKey makes a pair available again that was retired, or that came as
+	// used, and that no device ever held.
+	RestoreKey(ctx context.Context, in *RestoreKeyRequest, opts ...grpc.CallOption) (*RestoreKeyResponse, error)
+	// SetKeyPassword corrects the MEBx password that the PC of an available or
+	// reserved pair has before its set-up: the next try to log in uses it.
+	SetKeyPassword(ctx context.Context, in *SetKeyPasswordRequest, opts ...grpc.CallOption) (*SetKeyPasswordResponse, error)
 	// RevealKey returns the secrets of one pair. It needs a reason, which the audit
 	// log keeps.
 	RevealKey(ctx context.Context, in *RevealKeyRequest, opts ...grpc.CallOption) (*RevealKeyResponse, error)
@@ -141,6 +149,26 @@ func (c *keyServiceClient) RevokeKey(ctx context.Context, in *RevokeKeyRequest, 
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(RevokeKeyResponse)
 	err := c.cc.Invoke(ctx, KeyService_RevokeKey_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *keyServiceClient) RestoreKey(ctx context.Context, in *RestoreKeyRequest, opts ...grpc.CallOption) (*RestoreKeyResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RestoreKeyResponse)
+	err := c.cc.Invoke(ctx, KeyService_RestoreKey_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *keyServiceClient) SetKeyPassword(ctx context.Context, in *SetKeyPasswordRequest, opts ...grpc.CallOption) (*SetKeyPasswordResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SetKeyPasswordResponse)
+	err := c.cc.Invoke(ctx, KeyService_SetKeyPassword_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -285,6 +313,12 @@ type KeyServiceServer interface {
 	ListKeys(context.Context, *ListKeysRequest) (*ListKeysResponse, error)
 	// RevokeKey withdraws a pair: no device can be set up with it any more.
 	RevokeKey(context.Context, *RevokeKeyRequest) (*RevokeKeyResponse, error)
+	// RestoreKey makes a pair available again that was retired, or that came as
+	// used, and that no device ever held.
+	RestoreKey(context.Context, *RestoreKeyRequest) (*RestoreKeyResponse, error)
+	// SetKeyPassword corrects the MEBx password that the PC of an available or
+	// reserved pair has before its set-up: the next try to log in uses it.
+	SetKeyPassword(context.Context, *SetKeyPasswordRequest) (*SetKeyPasswordResponse, error)
 	// RevealKey returns the secrets of one pair. It needs a reason, which the audit
 	// log keeps.
 	RevealKey(context.Context, *RevealKeyRequest) (*RevealKeyResponse, error)
@@ -337,6 +371,12 @@ func (UnimplementedKeyServiceServer) ListKeys(context.Context, *ListKeysRequest)
 }
 func (UnimplementedKeyServiceServer) RevokeKey(context.Context, *RevokeKeyRequest) (*RevokeKeyResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RevokeKey not implemented")
+}
+func (UnimplementedKeyServiceServer) RestoreKey(context.Context, *RestoreKeyRequest) (*RestoreKeyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RestoreKey not implemented")
+}
+func (UnimplementedKeyServiceServer) SetKeyPassword(context.Context, *SetKeyPasswordRequest) (*SetKeyPasswordResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SetKeyPassword not implemented")
 }
 func (UnimplementedKeyServiceServer) RevealKey(context.Context, *RevealKeyRequest) (*RevealKeyResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RevealKey not implemented")
@@ -467,6 +507,42 @@ func _KeyService_RevokeKey_Handler(srv interface{}, ctx context.Context, dec fun
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(KeyServiceServer).RevokeKey(ctx, req.(*RevokeKeyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _KeyService_RestoreKey_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RestoreKeyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(KeyServiceServer).RestoreKey(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: KeyService_RestoreKey_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(KeyServiceServer).RestoreKey(ctx, req.(*RestoreKeyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _KeyService_SetKeyPassword_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SetKeyPasswordRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(KeyServiceServer).SetKeyPassword(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: KeyService_SetKeyPassword_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(KeyServiceServer).SetKeyPassword(ctx, req.(*SetKeyPasswordRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -684,6 +760,14 @@ var KeyService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "RevokeKey",
 			Handler:    _KeyService_RevokeKey_Handler,
+		},
+		{
+			MethodName: "RestoreKey",
+			Handler:    _KeyService_RestoreKey_Handler,
+		},
+		{
+			MethodName: "SetKeyPassword",
+			Handler:    _KeyService_SetKeyPassword_Handler,
 		},
 		{
 			MethodName: "RevealKey",
