@@ -43,9 +43,11 @@ func main() {
 
 // roles are the other programs in this one, started as processes of their own.
 var roles = map[string]func(ctx context.Context, args []string, stdout io.Writer) error{
-	"bare":     runBare,
-	"hellos":   runHellos,
-	"setupbin": runSetupBin,
+	"bare":       runBare,
+	"hellos":     runHellos,
+	"setupbin":   runSetupBin,
+	"keysimport": runKeysImport,
+	"keysput":    runKeysPut,
 }
 
 // A bencher is one run.
@@ -55,6 +57,7 @@ type bencher struct {
 	self  string // this program
 	quick bool
 	fleet fleetOptions
+	pairs keysOptions
 	out   io.Writer // the table
 	notes io.Writer // progress
 }
@@ -69,6 +72,7 @@ type measurement struct {
 var measurements = []measurement{
 	{"packages", (*bencher).packages},
 	{"setupbin", (*bencher).sticks},
+	{"keys", (*bencher).keys},
 	{"intake", (*bencher).intake},
 	{"device", (*bencher).device},
 	{"fleet", (*bencher).fleets},
@@ -95,6 +99,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags.IntVar(&b.fleet.rounds, "rounds", 3, "rounds of fleet, each of scsd and of the bare program")
 	flags.StringVar(&b.fleet.latencies, "latency", "50ms,500ms", "times of a call of fleet")
 	flags.StringVar(&b.fleet.profiles, "profiles", "", "folder for profiles of scsd's processor time and memory under fleet")
+	flags.IntVar(&b.pairs.pairs, "pairs", 1_000_000, "pairs on the list of keys")
+	flags.IntVar(&b.pairs.rounds, "keyrounds", 3, "rounds of keys, each of an import and of bare puts")
+	flags.StringVar(&b.pairs.profile, "keysprofile", "", "file for a profile of the processor time of the import of keys")
 	profile := flags.String("cpuprofile", "", "file for a profile of this program's own processor time (intake)")
 	if err := flags.Parse(args); err != nil {
 		return 2

@@ -264,8 +264,8 @@ func (im *importing) record(row *scsv1.ImportRow) (keystore.Record, *violations)
 	if v.err() != nil {
 		return rec, v
 	}
-	// Prepare checks what else a store may refuse, passwords above all.
-	if _, err := im.cfg.Keys.Prepare([]keystore.Record{rec}); err != nil {
+	// What else a store may refuse, passwords above all.
+	if err := rec.Check(); err != nil {
 		v.add("row", "%v", err)
 	}
 	if len(im.places) < maxPlaces {

@@ -1,0 +1,202 @@
+package keystore
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/amtscs/amtscs/seal"
+)
+
+// blockLen is about how many bytes of records a block of a temporary file holds.
+const blockLen = 64 << 10
+
+// spillPattern is the name of a temporary file for the moment that it has one.
+const spillPattern = "amtscs-import-*.tmp"
+
+// errSpill says what went wrong where.
+var errSpill = errors.New("sorting the list in a temporary file")
+
+// spill is the temporary file.
+type spill struct {
+	file    *os.File
+	scratch *seal.Scratch
+	size    int64
+	blocks  []block // by their numbers
+	runs    []int   // number of the first block of each run
+	named   bool    // it could not be taken out of its directory while it is open
+}
+
+// block is where a sealed block lies.
+type block struct {
+	at  int64
+	len int
+}
+
+// newSpill opens a temporary file, mode 0600, and takes its name away.
+func newSpill(dir string) (*spill, error) {
+	scratch, err := seal.NewScratch()
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errSpill, err)
+	}
+	f, err := os.CreateTemp(dir, spillPattern)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errSpill, err)
+	}
+	s := &spill{file: f, scratch: scratch}
+	s.named = os.Remove(f.Name()) != nil // some systems refuse it
+	return s, nil
+}
+
+func (s *spill) close() {
+	_ = s.file.Close() // nobody needs what is in it
+	if s.named {
+		_ = os.Remove(s.file.Name()) // else the next sweep takes it
+	}
+}
+
+// write adds a run of records, as seal makes them. The blocks are sealed once
+// more, for what the secrets' own seal does not cover.
+func (s *spill) write(h *heap, seal func(buf []byte, r rawRecord) ([]byte, error)) (err error) {
+	s.runs = append(s.runs, len(s.blocks))
+	buf := make([]byte, 0, blockLen+2*maxRecord)
+	var sealed []byte
+	for i, p := range h.index {
+		r, _ := firstRecord(h.bytes[p.at:])
+		if buf, err = seal(buf, r); err != nil {
+			return fmt.Errorf("PID %v: %w", r.pid(), err)
+		}
+		if len(buf) < blockLen && i < len(h.index)-1 {
+			continue
+		}
+		sealed, _ = s.scratch.Seal(sealed[:0], buf)
+		if _, err := s.file.WriteAt(sealed, s.size); err != nil {
+			return fmt.Errorf("%w: %w", errSpill, err)
+		}
+		s.blocks = append(s.blocks, block{s.size, len(sealed)})
+		s.size += int64(len(sealed))
+		buf = buf[:0]
+	}
+	return nil
+}
+
+// spillRun reads one run.
+type spillRun struct {
+	file   *spill
+	number int // the run's: what came earlier has the smaller one
+	block  int // number of the next block
+	end    int // of the first block that is not the run's
+	sealed []byte
+	plain  []byte
+	rest   []byte    // of plain
+	first  rawRecord // of the rest; nil at the end
+}
+
+// advance reads the next record into first.
+func (r *spillRun) advance() error {
+	if len(r.rest) == 0 {
+		if r.block == r.end {
+			r.first = nil
+			return nil
+		}
+		b := r.file.blocks[r.block]
+		r.sealed = slices.Grow(r.sealed[:0], b.len)[:b.len]
+		if _, err := r.file.file.ReadAt(r.sealed, b.at); err != nil {
+			return fmt.Errorf("%w: %w", errSpill, err)
+		}
+		plain, err := r.file.scratch.Open(r.plain[:0], r.sealed, uint64(r.block))
+		if err != nil {
+			return fmt.Errorf("%w: %w", errSpill, err)
+		}
+		r.block++
+		r.plain, r.rest = plain, plain
+	}
+	r.first, r.rest = firstRecord(r.rest)
+	return nil
+}
+
+// before orders runs by their first records.
+func (r *spillRun) before(o *spillRun) bool {
+	a, b := r.first.order(), o.first.order()
+	return a < b || a == b && r.number < o.number
+}
+
+// merge is the source of all runs.
+func (s *spill) merge() (source, error) {
+	m := &merger{}
+	for i, at := range s.runs {
+		end := len(s.blocks)
+		if i+1 < len(s.runs) {
+			end = s.runs[i+1]
+		}
+		r := &spillRun{file: s, number: i, block: at, end: end}
+		if err := r.advance(); err != nil {
+			return nil, err
+		}
+		m.runs = append(m.runs, r)
+	}
+	for i := len(m.runs)/2 - 1; i >= 0; i-- {
+		m.sink(i)
+	}
+	return m, nil
+}
+
+// merger is a binary heap of runs, the one with the least record first.
+type merger struct {
+	runs  []*spillRun
+	given bool // the first run's record was handed out
+}
+
+func (m *merger) next() (rawRecord, error) {
+	if m.given {
+		if err := m.runs[0].advance(); err != nil {
+			return nil, err
+		}
+		if m.runs[0].first == nil {
+			last := len(m.runs) - 1
+			m.runs[0] = m.runs[last]
+			m.runs = m.runs[:last]
+		}
+		m.sink(0)
+	}
+	m.given = len(m.runs) > 0
+	if !m.given {
+		return nil, io.EOF
+	}
+	return m.runs[0].first, nil
+}
+
+// sink moves the run at i down to its place.
+func (m *merger) sink(i int) {
+	for {
+		least := i
+		for child := 2*i + 1; child <= 2*i+2 && child < len(m.runs); child++ {
+			if m.runs[child].before(m.runs[least]) {
+				least = child
+			}
+		}
+		if least == i {
+			return
+		}
+		m.runs[i], m.runs[least] = m.runs[least], m.runs[i]
+		i = least
+	}
+}
+
+// removeSpills removes temporary files whose names an import that was killed
+// left behind. It is for when no import is under way.
+func removeSpills(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if ours, _ := filepath.Match(spillPattern, e.Name()); ours { // the pattern is a good one
+			err = errors.Join(err, os.Remove(filepath.Join(dir, e.Name())))
+		}
+	}
+	return err
+}
