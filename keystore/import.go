@@ -60,7 +60,7 @@ type importer struct {
 // error of seq ends it with that error. After a crash Sweep removes what was
 // written. The report counts as far as the import came. Errors besides those of
 // seq and the store: ErrBatchName, ErrBatchRetired, ErrRecord, ErrConflict,
-// ErrBusy, ErrImportLost.
+// ErrBusy, ErrTempFile, ErrImportLost.
 func (s *Store) Import(ctx context.Context, db kv.Store, im Import, seq iter.Seq2[Record, error]) (AddReport, error) {
 	return s.runImport(ctx, &importer{s: s, db: db, im: im}, seq)
 }

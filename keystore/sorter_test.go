@@ -182,8 +182,10 @@ func TestSpillFaults(t *testing.T) {
 		_, err := sort.sorted()
 		return sort, err
 	}
-	if _, err := spilled(filepath.Join(t.TempDir(), "none")); !errors.Is(err, os.ErrNotExist) || !errors.Is(err, errSpill) {
+	if _, err := spilled(filepath.Join(t.TempDir(), "none")); !errors.Is(err, os.ErrNotExist) || !errors.Is(err, ErrTempFile) {
 		t.Errorf("no folder: got error %v", err)
+	} else if strings.Contains(err.Error(), "/") {
+		t.Errorf("the error names a place of the server: %v", err)
 	}
 	for name, harm := range map[string]func(f *spill) error{
 		"altered":   func(f *spill) error { _, err := f.file.WriteAt([]byte{1, 2, 3}, f.blocks[1].at+100); return err },
@@ -201,7 +203,7 @@ func TestSpillFaults(t *testing.T) {
 		for err == nil {
 			_, err = src.next()
 		}
-		if !errors.Is(err, errSpill) || name != "truncated" && !errors.Is(err, seal.ErrScratch) {
+		if !errors.Is(err, ErrTempFile) || name != "truncated" && !errors.Is(err, seal.ErrScratch) {
 			t.Errorf("%s: got error %v", name, err)
 		}
 		sort.close()

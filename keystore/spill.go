@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,8 +18,18 @@ const blockLen = 64 << 10
 // spillPattern is the name of a temporary file for the moment that it has one.
 const spillPattern = "amtscs-import-*.tmp"
 
-// errSpill says what went wrong where.
-var errSpill = errors.New("sorting the list in a temporary file")
+// ErrTempFile is returned by an import whose temporary file cannot be made,
+// written or read. It names the fault, not the place: that is Store.TempDir.
+var ErrTempFile = errors.New("sorting a long list in a temporary file")
+
+// tempError adds ErrTempFile, and leaves the path out.
+func tempError(err error) error {
+	var perr *fs.PathError
+	if errors.As(err, &perr) {
+		err = perr.Err
+	}
+	return fmt.Errorf("%w: %w", ErrTempFile, err)
+}
 
 // spill is the temporary file.
 type spill struct {
@@ -40,11 +51,11 @@ type block struct {
 func newSpill(dir string) (*spill, error) {
 	scratch, err := seal.NewScratch()
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errSpill, err)
+		return nil, tempError(err)
 	}
 	f, err := os.CreateTemp(dir, spillPattern)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errSpill, err)
+		return nil, tempError(err)
 	}
 	s := &spill{file: f, scratch: scratch}
 	s.named = os.Remove(f.Name()) != nil // some systems refuse it
@@ -74,7 +85,7 @@ func (s *spill) write(h *heap, seal func(buf []byte, r rawRecord) ([]byte, error
 		}
 		sealed, _ = s.scratch.Seal(sealed[:0], buf)
 		if _, err := s.file.WriteAt(sealed, s.size); err != nil {
-			return fmt.Errorf("%w: %w", errSpill, err)
+			return tempError(err)
 		}
 		s.blocks = append(s.blocks, block{s.size, len(sealed)})
 		s.size += int64(len(sealed))
@@ -105,11 +116,11 @@ func (r *spillRun) advance() error {
 		b := r.file.blocks[r.block]
 		r.sealed = slices.Grow(r.sealed[:0], b.len)[:b.len]
 		if _, err := r.file.file.ReadAt(r.sealed, b.at); err != nil {
-			return fmt.Errorf("%w: %w", errSpill, err)
+			return tempError(err)
 		}
 		plain, err := r.file.scratch.Open(r.plain[:0], r.sealed, uint64(r.block))
 		if err != nil {
-			return fmt.Errorf("%w: %w", errSpill, err)
+			return tempError(err)
 		}
 		r.block++
 		r.plain, r.rest = plain, plain
