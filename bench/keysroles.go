@@ -15,15 +15,11 @@ import (
 	"sync/atomic"
 	"time"
 
-	"go.etcd.io/bbolt"
-	"google.golang.org/protobuf/proto"
-
 	"github.com/amtscs/amtscs/amt"
 	"github.com/amtscs/amtscs/keystore"
 	"github.com/amtscs/amtscs/keystore/batch"
 	"github.com/amtscs/amtscs/kv"
 	"github.com/amtscs/amtscs/kv/bolt"
-	scsstorev1 "github.com/amtscs/amtscs/proto/scsstore/v1"
 	"github.com/amtscs/amtscs/seal"
 )
 
@@ -227,115 +223,3 @@ func (c *crowd) leave() (lookups, writes waits, err error) {
 	c.work.Wait()
 	return summary(c.lookups), summary(c.writes), errors.Join(c.err[0], c.err[1])
 }
-
-// putResult is what the role keysput prints.
-type putResult struct{ Seconds float64 }
-
-// runKeysPut is the role keysput: FROM TO PER: it puts the rows of the imported
-// pairs of the store FROM, as long as they would be unsealed, into the store TO
-// by bare bbolt, PER pairs in a transaction, sorted. It times the transactions
-// and nothing else.
-func runKeysPut(_ context.Context, args []string, stdout io.Writer) (err error) {
-	if len(args) != 3 {
-		return errors.New("want FROM TO PER")
-	}
-	per, err := strconv.Atoi(args[2])
-	if err != nil || per < 1 {
-		return fmt.Errorf("%q pairs in a transaction", args[2])
-	}
-	debug.SetGCPercent(200)
-	from, err := bbolt.Open(args[0], 0o600, &bbolt.Options{ReadOnly: true})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, from.Close()) }()
-	to, err := bbolt.Open(args[1], 0o600, &bbolt.Options{FreelistType: bbolt.FreelistMapType, NoStatistics: true, InitialMmapSize: 16 << 30})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, to.Close()) }()
-	var took time.Duration
-	var rows [3][]bareRow
-	put := func() error {
-		began := time.Now()
-		err := putRows(to, rows[:])
-		took += time.Since(began)
-		for i := range rows {
-			rows[i] = rows[i][:0]
-		}
-		return err
-	}
-	err = from.View(func(tx *bbolt.Tx) error {
-		c := tx.Bucket([]byte("keys")).Cursor()
-		for k, v := c.First(); k != nil; k, v = c.Next() {
-			if err := appendRows(&rows, k, v); err != nil {
-				return err
-			}
-			if len(rows[0]) == per {
-				if err := put(); err != nil {
-					return err
-				}
-			}
-		}
-		return put()
-	})
-	if err != nil {
-		return err
-	}
-	return json.NewEncoder(stdout).Encode(putResult{took.Seconds()})
-}
-
-type bareRow struct{ key, value []byte }
-
-// bareTables are the tables of rows.
-var bareTables = []string{"keys", "keys_by_state", "keys_by_batch"}
-
-// sealLen is what sealing adds: a head of 5 bytes, a nonce of 12, a tag of 16.
-const sealLen = 33
-
-// appendRows adds the rows of one pair, if it was imported.
-func appendRows(rows *[3][]bareRow, pid, value []byte) error {
-	k := &scsstorev1.Key{}
-	if err := proto.Unmarshal(value, k); err != nil {
-		return err
-	}
-	if k.GetBatch() != keysBatch {
-		return nil
-	}
-	for _, field := range []*[]byte{&k.Pps, &k.CurrentPassword, &k.NewPassword} {
-		*field = (*field)[min(sealLen, len(*field)):]
-	}
-	v, err := proto.MarshalOptions{Deterministic: true}.Marshal(k)
-	if err != nil {
-		return err
-	}
-	pid = slices.Clone(pid)
-	state := append([]byte{byte(k.GetState()), 0}, pid...)
-	inBatch := append(append([]byte(keysBatch), 1, byte(k.GetState()), 1, 0), pid...)
-	rows[0] = append(rows[0], bareRow{pid, v})
-	rows[1] = append(rows[1], bareRow{state, pid})
-	rows[2] = append(rows[2], bareRow{inBatch, pid})
-	return nil
-}
-
-func putRows(db *bbolt.DB, tables [][]bareRow) error {
-	return db.Update(func(tx *bbolt.Tx) error {
-		for i, rows := range tables {
-			bucket, err := tx.CreateBucketIfNotExists([]byte(bareTables[i]))
-			if err != nil {
-				return err
-			}
-			bucket.FillPercent = bareFill
-			for _, r := range rows {
-				if err := bucket.Put(r.key, r.value); err != nil {
-					return err
-				}
-			}
-		}
-		return nil
-	})
-}
-
-const bareFill = 0.9
-
-func (k *keysRun) reads(ctx context.Context) ([]row, error) { return nil, nil }

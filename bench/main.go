@@ -5,6 +5,7 @@
 //
 //	packages  benchmarks named ...Ratio of keystore, ca and tlspsk
 //	setupbin  a setup.bin of 100,000 records, beside MeshCentral's encoder if npm is there
+//	keys      an import of a million pairs, what waits for it, look-ups and lists
 //	intake    hello messages until they are committed, beside accept-read-close
 //	device    requests, logins, connections and bytes of one device's set-up
 //	fleet     500 devices at 50 ms and at 500 ms a call, beside a bare program
@@ -48,6 +49,7 @@ var roles = map[string]func(ctx context.Context, args []string, stdout io.Writer
 	"setupbin":   runSetupBin,
 	"keysimport": runKeysImport,
 	"keysput":    runKeysPut,
+	"keysread":   runKeysRead,
 }
 
 // A bencher is one run.
@@ -93,6 +95,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	only := flags.String("run", "", "measure only these: packages, setupbin, intake, device, fleet")
+	only := flags.String("run", "", "measure only these: packages, keys, intake, device, fleet")
 	flags.StringVar(&b.bin, "bin", "", "folder of scsd, scsctl and amtsim (default: built for this run)")
 	flags.BoolVar(&b.quick, "quick", false, "small numbers, one round: shows that it works, and nothing else")
 	flags.IntVar(&b.fleet.count, "n", 500, "devices of fleet, up to 2000")
@@ -106,8 +109,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err := flags.Parse(args); err != nil {
 		return 2
 	}
-	if flags.NArg() > 0 || b.fleet.count < 1 || b.fleet.count > 2000 || b.fleet.rounds < 1 {
-		fmt.Fprintln(stderr, "bench: error: want no arguments, -n from 1 to 2000, -rounds from 1")
+	if flags.NArg() > 0 || b.fleet.count < 1 || b.fleet.count > 2000 || b.fleet.rounds < 1 || b.pairs.pairs < 1000 || b.pairs.rounds < 1 {
+		fmt.Fprintln(stderr, "bench: error: want no arguments, -n from 1 to 2000, -rounds from 1, -pairs from 1000, -keyrounds from 1")
 		return 2
 	}
 	if err := profiled(*profile, func() error { return b.all(ctx, *only) }); err != nil {
