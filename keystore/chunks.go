@@ -19,9 +19,9 @@ import (
 const (
 	// Chunks are made to take about chunkTime, commit included, so that others
 	// need not wait long for the store.
-	chunkTime = 25 * time.Millisecond
+	chunkTime = 20 * time.Millisecond
 	// What takes longer before its commit than stopTime ends the chunk early.
-	stopTime = 15 * time.Millisecond
+	stopTime = 12 * time.Millisecond
 	minChunk = 50
 	maxChunk = 16_000
 	// lotLen is how many records are sealed at a time.
