@@ -192,18 +192,19 @@ func DrawPID(rand io.Reader) (PID, error) {
 // DrawPair draws a pair from rand, which must be cryptographically strong: 124
 // bits of PPS. Whether the PID is new is for the store to say.
 func DrawPair(rand io.Reader) (Pair, error) {
-	pid, err := DrawPID(rand)
-	if err != nil {
-		return Pair{}, err
+	var free [PIDLen - 1 + PPSLen/4*3]byte // the others are checksums
+	if err := draw(rand, free[:], alphabet); err != nil {
+		return Pair{}, fmt.Errorf("drawing a pair: %w", err)
 	}
-	var b [PPSLen]byte
+	var pid PID
+	rest := free[copy(pid[:PIDLen-1], free[:]):]
+	pid[PIDLen-1] = checksum(pid[:PIDLen-1])
+	var pps [PPSLen]byte
 	for g := 0; g < PPSLen; g += 4 {
-		if err := draw(rand, b[g:g+3], alphabet); err != nil {
-			return Pair{}, fmt.Errorf("drawing a PPS: %w", err)
-		}
-		b[g+3] = checksum(b[g : g+3])
+		rest = rest[copy(pps[g:g+3], rest):]
+		pps[g+3] = checksum(pps[g : g+3])
 	}
-	return Pair{PID: pid, PPS: NewSecret(b[:])}, nil
+	return Pair{PID: pid, PPS: NewSecret(pps[:])}, nil
 }
 
 // draw fills dst with characters of set, each equally likely, by rejecting the

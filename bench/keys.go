@@ -49,11 +49,13 @@ func (b *bencher) keys(ctx context.Context) ([]row, error) {
 	if err != nil {
 		return rows, err
 	}
-	loaded, err := k.importLoaded(ctx)
-	if err != nil {
-		return rows, err
+	var loaded, idle importResult
+	for mode, res := range map[string]*importResult{"loaded": &loaded, "idle": &idle} {
+		if err := k.role(ctx, res, "keysimport", k.copyOf(mode+".db"), k.path("kek"), k.path("list.csv"), mode); err != nil {
+			return rows, err
+		}
 	}
-	rows = append(rows, loaded.rows()...)
+	rows = append(rows, loaded.rows(idle)...)
 	reads, err := k.reads(ctx)
 	return append(rows, reads...), err
 }
@@ -194,13 +196,6 @@ func (k *keysRun) importAlone(ctx context.Context, profile bool) (importResult, 
 	}
 	var res importResult
 	err := k.role(ctx, &res, "keysimport", args...)
-	return res, err
-}
-
-// importLoaded imports while others look up and write.
-func (k *keysRun) importLoaded(ctx context.Context) (importResult, error) {
-	var res importResult
-	err := k.role(ctx, &res, "keysimport", k.copyOf("loaded.db"), k.path("kek"), k.path("list.csv"), "loaded")
 	return res, err
 }
 

@@ -95,6 +95,13 @@ func (rep *AddReport) join(o AddReport) {
 	rep.Conflicts = append(rep.Conflicts, o.Conflicts...)
 }
 
+// sort brings the PIDs into order.
+func (rep *AddReport) sort() {
+	for _, pids := range [][]amt.PID{rep.Differ, rep.Conflicts} {
+		slices.SortFunc(pids, func(a, b amt.PID) int { return bytes.Compare(a[:], b[:]) })
+	}
+}
+
 // conflictError is nil when there are no conflicts.
 func (rep *AddReport) conflictError() error {
 	switch n := len(rep.Conflicts); n {

@@ -1,7 +1,6 @@
 package keystore
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -37,11 +36,13 @@ type lot struct {
 	ready chan struct{}
 }
 
-// candidate is a record that is sealed for its place and encoded.
+// candidate is a record that is sealed for its place and encoded, or one of which
+// it is clear that it will not be stored.
 type candidate struct {
-	raw   rawRecord
-	kind  *template
-	value []byte // the stored form
+	raw     rawRecord
+	verdict verdict // 0: it is for the transaction to say
+	kind    *template
+	value   []byte // the stored form
 }
 
 // write writes sorted records in chunks, while the next ones are sealed.
@@ -52,13 +53,22 @@ func (imp *importer) write(ctx context.Context, src source) error {
 	lots := imp.lots(sctx, &work, src)
 	var held []candidate // sealed and not yet written
 	for {
-		for more := true; more && len(held) < imp.chunk; {
+		more, known := true, 0
+		for more && len(held) < imp.chunk && known < maxChunk {
+			var l *lot
 			var err error
-			if held, more, err = receive(ctx, lots, held); err != nil {
+			if l, err = receive(ctx, lots); err != nil {
 				return err
 			}
+			if more = l != nil; more {
+				before := len(held)
+				if held, err = imp.settle(held, l); err != nil {
+					return err
+				}
+				known += l.count - (len(held) - before)
+			}
 		}
-		if len(held) == 0 {
+		if !more && len(held) == 0 {
 			return nil
 		}
 		n, err := imp.writeChunk(ctx, held[:min(imp.chunk, len(held))])
@@ -69,21 +79,43 @@ func (imp *importer) write(ctx context.Context, src source) error {
 	}
 }
 
-// receive adds the next lot to held; more is false behind the last.
-func receive(ctx context.Context, lots <-chan *lot, held []candidate) (_ []candidate, more bool, err error) {
+// receive waits for the next lot, nil behind the last.
+func receive(ctx context.Context, lots <-chan *lot) (*lot, error) {
 	select {
 	case l, ok := <-lots:
 		if !ok {
-			return held, false, nil
+			return nil, nil
 		}
 		select {
 		case <-l.ready:
-			return append(held, l.pairs...), true, l.err
+			return l, l.err
 		case <-ctx.Done():
 		}
 	case <-ctx.Done():
 	}
-	return held, false, ctx.Err()
+	return nil, ctx.Err()
+}
+
+// settle counts the pairs of a lot that have a verdict, and adds the others to held.
+func (imp *importer) settle(held []candidate, l *lot) ([]candidate, error) {
+	var rep AddReport
+	for _, c := range l.pairs {
+		if c.verdict == 0 {
+			held = append(held, c)
+		} else if err := imp.count(&rep, c.verdict, c.raw.pid(), nil); err != nil {
+			return held, err
+		}
+	}
+	imp.report.join(rep)
+	return held, imp.refuse(rep)
+}
+
+// refuse is the error of an import that must not have conflicts.
+func (imp *importer) refuse(rep AddReport) error {
+	if imp.im.SkipConflicts || imp.redraw != nil {
+		return nil
+	}
+	return rep.conflictError()
 }
 
 // lots seals the records of src on all processors, and gives the lots in order.
@@ -108,8 +140,8 @@ func (imp *importer) lots(ctx context.Context, work *sync.WaitGroup, src source)
 	for range workers {
 		work.Go(func() {
 			for l := range todo {
-				if ctx.Err() == nil {
-					l.pairs, l.err = imp.encode(l)
+				if l.err = ctx.Err(); l.err == nil {
+					l.pairs, l.err = imp.encode(ctx, l)
 				}
 				close(l.ready)
 			}
@@ -144,13 +176,21 @@ func nextLot(src source) (l *lot, more bool) {
 	return l, true
 }
 
-// encode seals and encodes the records of a lot.
-func (imp *importer) encode(l *lot) ([]candidate, error) {
-	pairs := make([]candidate, 0, l.count)
+// encode seals and encodes those records of a lot that may be new.
+func (imp *importer) encode(ctx context.Context, l *lot) ([]candidate, error) {
+	pairs := make([]candidate, l.count)
+	for i, rest := 0, l.raw; i < l.count; i++ {
+		pairs[i].raw, rest = firstRecord(rest)
+	}
+	if err := imp.prejudge(ctx, pairs); err != nil {
+		return nil, err
+	}
 	var buf []byte
-	for rest := l.raw; len(rest) > 0; {
-		var c candidate
-		c.raw, rest = firstRecord(rest)
+	for i := range pairs {
+		c := &pairs[i]
+		if c.verdict != 0 {
+			continue
+		}
 		if c.raw[flagsAt]&flagSealed == 0 {
 			sealed, err := imp.s.appendSealed(nil, c.raw)
 			if err != nil {
@@ -160,23 +200,24 @@ func (imp *importer) encode(l *lot) ([]candidate, error) {
 		}
 		c.kind = imp.templates[c.raw[flagsAt]&^flagSealed]
 		if n := c.kind.size(c.raw); cap(buf)-len(buf) < n {
-			buf = make([]byte, 0, max(n, (l.count-len(pairs))*(n+16)))
+			buf = make([]byte, 0, (l.count-i)*(n+16))
 		}
 		at := len(buf)
 		buf = c.kind.append(buf, c.raw)
 		c.value = buf[at:len(buf):len(buf)]
-		pairs = append(pairs, c)
 	}
 	return pairs, nil
 }
 
-// adapt sets the size of the next chunk by the time the last took.
+// adapt sets the size of the next chunk by the time that the last took. It
+// follows a store that becomes slow at once, and one that becomes fast slowly.
 func (imp *importer) adapt(n int, took time.Duration) {
-	fit := int(float64(n) * float64(chunkTime) / float64(max(took, time.Millisecond)))
-	if n < imp.chunk && fit > n {
-		return // a short one that was fast tells little
+	pace := max(took, time.Millisecond) / time.Duration(max(n, 1))
+	if pace < imp.pace {
+		pace = imp.pace - (imp.pace-pace)/4
 	}
-	imp.chunk = min(max(fit, n/2, minChunk), 2*n, imp.s.maxChunk)
+	imp.pace = max(pace, 1)
+	imp.chunk = min(max(int(chunkTime/imp.pace), minChunk), 2*imp.chunk, imp.s.maxChunk)
 }
 
 // writeChunk writes the first of pairs in a transaction and says how many.
@@ -197,7 +238,9 @@ func (imp *importer) writeChunk(ctx context.Context, pairs []candidate) (n int, 
 		imp.report.join(AddReport{Conflicts: rep.Conflicts})
 		return 0, err
 	}
-	imp.adapt(n, time.Since(began))
+	if n > 0 {
+		imp.adapt(n, time.Since(began))
+	}
 	imp.report.join(rep)
 	return n, nil
 }
@@ -205,6 +248,9 @@ func (imp *importer) writeChunk(ctx context.Context, pairs []candidate) (n int, 
 // insert stores those of pairs that are new, as far as it comes until stop, and
 // notes them in the job. It returns how many it has looked at.
 func (imp *importer) insert(tx kv.Tx, j *scsstorev1.KeyJob, pairs []candidate, rep *AddReport, stop time.Time) (n int, err error) {
+	if len(pairs) == 0 { // to renew the lease
+		return 0, putChunk(tx, j, nil)
+	}
 	known, err := imp.known(tx, pairs)
 	if err != nil {
 		return 0, err
@@ -232,10 +278,8 @@ func (imp *importer) insert(tx kv.Tx, j *scsstorev1.KeyJob, pairs []candidate, r
 			last = raw
 		}
 	}
-	if !imp.im.SkipConflicts && imp.redraw == nil {
-		if err := rep.conflictError(); err != nil {
-			return 0, err
-		}
+	if err := imp.refuse(*rep); err != nil {
+		return 0, err
 	}
 	for kind, places := range fresh {
 		if err := imp.create(tx, j, imp.templates[kind], pairs, places); err != nil {
@@ -256,66 +300,6 @@ func (imp *importer) create(tx kv.Tx, j *scsstorev1.KeyJob, kind *template, pair
 	}
 	addCount(j, kind.state, len(places))
 	return keysTable.CreateAll(tx, kind.placement, keys, values)
-}
-
-// known returns a function that says of the pairs' PIDs, asked in order, whether
-// the store has them before the first is put. Where the store has few pairs
-// beside many on the list, going along its rows is faster than looking up each.
-func (imp *importer) known(tx kv.Tx, pairs []candidate) (func(pid amt.PID) bool, error) {
-	first, last := pairs[0].raw.pid(), pairs[len(pairs)-1].raw.pid()
-	rg := kv.Range{From: first[:], To: behind(last[:]), Limit: len(pairs)/2 + 1}
-	var rows []amt.PID
-	err := tx.Scan(keysTable.Table, rg, func(key, _ []byte) error {
-		rows = append(rows, pidFrom(key))
-		return nil
-	})
-	all := len(rows) < rg.Limit
-	return func(pid amt.PID) bool {
-		for len(rows) > 0 && bytes.Compare(rows[0][:], pid[:]) < 0 {
-			rows = rows[1:]
-		}
-		if len(rows) > 0 || all {
-			return len(rows) > 0 && rows[0] == pid
-		}
-		_, err := tx.Get(keysTable.Table, pid[:])
-		return !errors.Is(err, kv.ErrNotFound) // judge meets any other error
-	}, err
-}
-
-// judge looks at a record of which the PID may be in the store, or is that of
-// last, which is to be stored.
-func (imp *importer) judge(r kv.Reader, raw, last rawRecord) (verdict, error) {
-	old, err := stored(r, raw.pid())
-	if err != nil {
-		return 0, err
-	}
-	if old == nil && (last == nil || last.pid() != raw.pid()) {
-		return isNew, nil
-	}
-	come, err := imp.s.secretsOf(raw)
-	if err != nil {
-		return 0, err
-	}
-	if old != nil {
-		return imp.s.judge(r, old, come, imp.id)
-	}
-	first, err := imp.s.secretsOf(last)
-	return compare(first, come), err
-}
-
-// count notes a verdict, unless judging failed.
-func (imp *importer) count(rep *AddReport, v verdict, pid amt.PID, err error) error {
-	if err != nil {
-		return err
-	}
-	if v == isBusy && imp.redraw != nil {
-		v = isKnown // another one is drawn
-	}
-	if v == isBusy {
-		return fmt.Errorf("PID %v: %w", pid, ErrBusy)
-	}
-	rep.count(v, pid)
-	return nil
 }
 
 // addCount notes in the job what a chunk adds.

@@ -46,8 +46,9 @@ type importer struct {
 	db        kv.Store
 	im        Import
 	id        uint64
-	templates []*template // by the flags of a record
-	chunk     int         // size of the next chunk
+	templates []*template   // by the flags of a record
+	chunk     int           // size of the next chunk
+	pace      time.Duration // of a pair, while chunks are written
 	report    AddReport
 	redraw    func(n int) iter.Seq2[Record, error] // for pairs whose PID is taken; nil: they conflict
 
@@ -129,6 +130,7 @@ func (imp *importer) run(ctx context.Context, seq iter.Seq2[Record, error]) erro
 		if err == nil {
 			err = imp.drawAgain(ctx)
 		}
+		imp.report.sort()
 		if err == nil {
 			err = imp.finish(ctx)
 		}
