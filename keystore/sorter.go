@@ -5,15 +5,17 @@ import (
 	"encoding/binary"
 	"io"
 	"slices"
+	"sync/atomic"
 
 	"github.com/amtscs/amtscs/amt"
 	scsstorev1 "github.com/amtscs/amtscs/proto/scsstore/v1"
 )
 
 // A long list is sorted outside of memory. Records are collected as bytes, in
-// memory and in clear; whenever runLen bytes of them are there they are sorted,
-// their secrets are sealed for their places in the store, and they go to a
-// temporary file as one run. In the end the runs are merged. A list that fits
+// memory and in clear; whenever runLen bytes of them are there they are sorted and
+// go to a temporary file as one run, in blocks that are sealed for this process
+// (seal.Scratch). As far as there is time meanwhile, secrets are sealed for their
+// places in the store already. In the end the runs are merged. A list that fits
 // into memory meets no file.
 //
 // A record, numbers little-endian:
@@ -127,9 +129,10 @@ type sorter struct {
 	seal  func(buf []byte, r rawRecord) ([]byte, error)
 	limit int // bytes of records before they are spilled
 	now   heap
-	spare heap       // of the run that was spilled last
-	busy  chan error // the outcome of the spill under way; nil: there is none
-	file  *spill     // nil until the first spill
+	spare heap        // of the run that was spilled last
+	busy  chan error  // the outcome of the spill under way; nil: there is none
+	file  *spill      // nil until the first spill
+	hurry atomic.Bool // somebody waits for the spill
 }
 
 // heap is records in memory.
@@ -193,11 +196,19 @@ func (s *sorter) spill() error {
 	s.busy = make(chan error, 1)
 	go func(busy chan<- error) {
 		s.spare.sort()
-		err := s.file.write(&s.spare, s.seal)
+		err := s.file.write(&s.spare, s.encode)
 		s.spare.empty()
 		busy <- err
 	}(s.busy)
 	return nil
+}
+
+// encode adds a record to a block: sealed, unless somebody waits.
+func (s *sorter) encode(buf []byte, r rawRecord) ([]byte, error) {
+	if s.hurry.Load() {
+		return append(buf, r...), nil
+	}
+	return s.seal(buf, r)
 }
 
 // wait waits for the spill under way.
@@ -205,7 +216,9 @@ func (s *sorter) wait() error {
 	if s.busy == nil {
 		return nil
 	}
+	s.hurry.Store(true)
 	err := <-s.busy
+	s.hurry.Store(false)
 	s.busy = nil
 	return err
 }

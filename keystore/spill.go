@@ -69,15 +69,15 @@ func (s *spill) close() {
 	}
 }
 
-// write adds a run of records, as seal makes them. The blocks are sealed once
-// more, for what the secrets' own seal does not cover.
-func (s *spill) write(h *heap, seal func(buf []byte, r rawRecord) ([]byte, error)) (err error) {
+// write adds a run of records, as encode appends them to a block.
+func (s *spill) write(h *heap, encode func(buf []byte, r rawRecord) ([]byte, error)) (err error) {
 	s.runs = append(s.runs, len(s.blocks))
 	buf := make([]byte, 0, blockLen+2*maxRecord)
+	defer func() { clear(buf[:cap(buf)]) }()
 	var sealed []byte
 	for i, p := range h.index {
 		r, _ := firstRecord(h.bytes[p.at:])
-		if buf, err = seal(buf, r); err != nil {
+		if buf, err = encode(buf, r); err != nil {
 			return fmt.Errorf("PID %v: %w", r.pid(), err)
 		}
 		if len(buf) < blockLen && i < len(h.index)-1 {
