@@ -94,8 +94,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	b := &bencher{out: stdout, notes: stderr}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	only := flags.String("run", "", "measure only these: packages, setupbin, intake, device, fleet")
-	only := flags.String("run", "", "measure only these: packages, keys, intake, device, fleet")
+	only := flags.String("run", "", "measure only these: packages, setupbin, keys, intake, device, fleet")
 	flags.StringVar(&b.bin, "bin", "", "folder of scsd, scsctl and amtsim (default: built for this run)")
 	flags.BoolVar(&b.quick, "quick", false, "small numbers, one round: shows that it works, and nothing else")
 	flags.IntVar(&b.fleet.count, "n", 500, "devices of fleet, up to 2000")
