@@ -66,8 +66,10 @@ func (r importResult) rows(idle importResult) []row {
 		{"small updates", r.Writes, idle.Writes, atMost(50)},
 	} {
 		rows = append(rows,
-			row{what: w.what + " during the import: p99", figure: w.with.P99, unit: "ms", aim: w.p99,
-				note: fmt.Sprintf("%d calls; without an import %.2f ms", w.with.Calls, w.none.P99)},
+			row{
+				what: w.what + " during the import: p99", figure: w.with.P99, unit: "ms", aim: w.p99,
+				note: fmt.Sprintf("%d calls; without an import %.2f ms", w.with.Calls, w.none.P99),
+			},
 			row{what: "… longest", figure: w.with.Max, unit: "ms", aim: atMost(50), note: fmt.Sprintf("without an import %.1f ms", w.none.Max)})
 	}
 	return rows
