@@ -60,34 +60,31 @@ func inAlphabet(c byte) bool { return c >= '0' && c <= '9' || c >= 'A' && c <= '
 
 // upper is upper case for ASCII alone: Unicode has letters such as U+017F whose
 // upper case is in the alphabet.
-func upper(r rune) rune {
-	if r >= 'a' && r <= 'z' {
-		return r - 'a' + 'A'
+func upper(c byte) byte {
+	if c >= 'a' && c <= 'z' {
+		return c - 'a' + 'A'
 	}
-	return r
+	return c
 }
 
 // undash upper-cases s and strips dashes that stand behind each fourth character.
 func undash(s string, want int) ([]byte, error) {
-	s = strings.Map(upper, strings.Trim(s, " \t\r\n"))
+	s = strings.Trim(s, " \t\r\n")
 	dashed := want + want/4 - 1
-	if len(s) == dashed {
-		b := make([]byte, 0, want)
-		for i := range len(s) {
-			if i%5 == 4 {
-				if s[i] != '-' {
-					return nil, ErrPairDashes
-				}
-				continue
-			}
-			b = append(b, s[i])
-		}
-		s = string(b)
-	}
-	if len(s) != want {
+	if len(s) != want && len(s) != dashed {
 		return nil, fmt.Errorf("%w: %d characters, want %d (%d with dashes)", ErrPairLength, len(s), want, dashed)
 	}
-	return []byte(s), nil
+	b := make([]byte, 0, want)
+	for i := range len(s) {
+		if len(s) == dashed && i%5 == 4 {
+			if s[i] != '-' {
+				return nil, ErrPairDashes
+			}
+			continue
+		}
+		b = append(b, upper(s[i]))
+	}
+	return b, nil
 }
 
 // ParsePID reads a PID with or without its dash, in either case, and checks it.
@@ -138,17 +135,35 @@ func ParsePPS(s string) (Secret, error) {
 	if err != nil {
 		return Secret{}, fmt.Errorf("PPS: %w", err)
 	}
+	if err := checkPPS(b); err != nil {
+		return Secret{}, err
+	}
+	return NewSecret(b), nil
+}
+
+// CheckPPS reports what is wrong with what should be the 32 characters of a PPS
+// without dashes: ErrPairLength, ErrPairAlphabet or ErrPairChecksum. Its errors
+// name the group, never the characters.
+func CheckPPS(pps Secret) error {
+	if n := pps.Len(); n != PPSLen {
+		return fmt.Errorf("PPS: %w: %d characters, want %d without dashes", ErrPairLength, n, PPSLen)
+	}
+	return checkPPS(pps.Reveal())
+}
+
+// checkPPS looks at 32 characters.
+func checkPPS(b []byte) error {
 	for i, c := range b {
 		if !inAlphabet(c) {
-			return Secret{}, fmt.Errorf("PPS: group %d: %w", i/4+1, ErrPairAlphabet)
+			return fmt.Errorf("PPS: group %d: %w", i/4+1, ErrPairAlphabet)
 		}
 	}
 	for g := 0; g < PPSLen; g += 4 {
 		if checksum(b[g:g+3]) != b[g+3] {
-			return Secret{}, fmt.Errorf("PPS: group %d: %w", g/4+1, ErrPairChecksum)
+			return fmt.Errorf("PPS: group %d: %w", g/4+1, ErrPairChecksum)
 		}
 	}
-	return NewSecret(b), nil
+	return nil
 }
 
 // RevealPPS returns the form MEBx shows, eight groups of four with dashes.
@@ -177,18 +192,19 @@ func DrawPID(rand io.Reader) (PID, error) {
 // DrawPair draws a pair from rand, which must be cryptographically strong: 124
 // bits of PPS. Whether the PID is new is for the store to say.
 func DrawPair(rand io.Reader) (Pair, error) {
-	pid, err := DrawPID(rand)
-	if err != nil {
-		return Pair{}, err
+	var free [PIDLen - 1 + PPSLen/4*3]byte // the others are checksums
+	if err := draw(rand, free[:], alphabet); err != nil {
+		return Pair{}, fmt.Errorf("drawing a pair: %w", err)
 	}
-	var b [PPSLen]byte
+	var pid PID
+	rest := free[copy(pid[:PIDLen-1], free[:]):]
+	pid[PIDLen-1] = checksum(pid[:PIDLen-1])
+	var pps [PPSLen]byte
 	for g := 0; g < PPSLen; g += 4 {
-		if err := draw(rand, b[g:g+3], alphabet); err != nil {
-			return Pair{}, fmt.Errorf("drawing a PPS: %w", err)
-		}
-		b[g+3] = checksum(b[g : g+3])
+		rest = rest[copy(pps[g:g+3], rest):]
+		pps[g+3] = checksum(pps[g : g+3])
 	}
-	return Pair{PID: pid, PPS: NewSecret(b[:])}, nil
+	return Pair{PID: pid, PPS: NewSecret(pps[:])}, nil
 }
 
 // draw fills dst with characters of set, each equally likely, by rejecting the

@@ -228,9 +228,53 @@ func TestDrawRejects(t *testing.T) {
 	if err != nil || p.Wire() != "0Z0Z0Z0U" {
 		t.Errorf("got %v, %v", p, err)
 	}
-	for n := range 100 {
-		if _, err := amt.DrawPair(bytes.NewReader(make([]byte, n))); err == nil {
-			t.Errorf("a pair from %d bytes", n)
+	const want = 7 + 24 + 8 // free characters, and some more for those that are rejected
+	for n := range want + 1 {
+		if _, err := amt.DrawPair(bytes.NewReader(make([]byte, n))); (err == nil) != (n == want) {
+			t.Errorf("a pair from %d bytes: %v", n, err)
+		}
+	}
+}
+
+// TestDrawPairLayout: the characters of the draw go to the PID first, then to the
+// groups of the PPS.
+func TestDrawPairLayout(t *testing.T) {
+	t.Parallel()
+	random := make([]byte, 39)
+	for i := range random {
+		random[i] = byte(i)
+	}
+	p, err := amt.DrawPair(bytes.NewReader(random))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pps := string(p.PPS.Reveal())
+	if got := p.PID.Wire()[:7]; got != "0123456" {
+		t.Errorf("PID %s", got)
+	}
+	if pps[:3] != "789" || pps[4:7] != "ABC" || pps[28:31] != "STU" {
+		t.Errorf("PPS %s", pps)
+	}
+	if err := errors.Join(p.PID.Check(), amt.CheckPPS(p.PPS)); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestCheckPPS: what it refuses, it refuses without the characters.
+func TestCheckPPS(t *testing.T) {
+	t.Parallel()
+	good := strings.ReplaceAll(intelPPS, "-", "")
+	for text, want := range map[string]error{
+		good: nil, "": amt.ErrPairLength, good[:31]: amt.ErrPairLength, intelPPS: amt.ErrPairLength,
+		strings.ToLower(good): amt.ErrPairAlphabet, good[:31] + "?": amt.ErrPairAlphabet,
+		good[4:] + good[1:4] + good[:1]: amt.ErrPairChecksum,
+	} {
+		err := amt.CheckPPS(amt.NewSecretString(text))
+		if !errors.Is(err, want) || want == nil && err != nil {
+			t.Errorf("%d characters: got error %v, want %v", len(text), err, want)
+		}
+		if err != nil && len(text) > 4 && strings.Contains(err.Error(), text[:4]) {
+			t.Errorf("the error shows characters: %v", err)
 		}
 	}
 }

@@ -5,6 +5,7 @@
 //
 //	packages  benchmarks named ...Ratio of keystore, ca and tlspsk
 //	setupbin  a setup.bin of 100,000 records, beside MeshCentral's encoder if npm is there
+//	keys      an import of a million pairs, what waits for it, look-ups and lists
 //	intake    hello messages until they are committed, beside accept-read-close
 //	device    requests, logins, connections and bytes of one device's set-up
 //	fleet     500 devices at 50 ms and at 500 ms a call, beside a bare program
@@ -43,9 +44,12 @@ func main() {
 
 // roles are the other programs in this one, started as processes of their own.
 var roles = map[string]func(ctx context.Context, args []string, stdout io.Writer) error{
-	"bare":     runBare,
-	"hellos":   runHellos,
-	"setupbin": runSetupBin,
+	"bare":       runBare,
+	"hellos":     runHellos,
+	"setupbin":   runSetupBin,
+	"keysimport": runKeysImport,
+	"keysput":    runKeysPut,
+	"keysread":   runKeysRead,
 }
 
 // A bencher is one run.
@@ -55,6 +59,7 @@ type bencher struct {
 	self  string // this program
 	quick bool
 	fleet fleetOptions
+	pairs keysOptions
 	out   io.Writer // the table
 	notes io.Writer // progress
 }
@@ -69,6 +74,7 @@ type measurement struct {
 var measurements = []measurement{
 	{"packages", (*bencher).packages},
 	{"setupbin", (*bencher).sticks},
+	{"keys", (*bencher).keys},
 	{"intake", (*bencher).intake},
 	{"device", (*bencher).device},
 	{"fleet", (*bencher).fleets},
@@ -88,19 +94,22 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	b := &bencher{out: stdout, notes: stderr}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	only := flags.String("run", "", "measure only these: packages, setupbin, intake, device, fleet")
+	only := flags.String("run", "", "measure only these: packages, setupbin, keys, intake, device, fleet")
 	flags.StringVar(&b.bin, "bin", "", "folder of scsd, scsctl and amtsim (default: built for this run)")
 	flags.BoolVar(&b.quick, "quick", false, "small numbers, one round: shows that it works, and nothing else")
 	flags.IntVar(&b.fleet.count, "n", 500, "devices of fleet, up to 2000")
 	flags.IntVar(&b.fleet.rounds, "rounds", 3, "rounds of fleet, each of scsd and of the bare program")
 	flags.StringVar(&b.fleet.latencies, "latency", "50ms,500ms", "times of a call of fleet")
 	flags.StringVar(&b.fleet.profiles, "profiles", "", "folder for profiles of scsd's processor time and memory under fleet")
+	flags.IntVar(&b.pairs.pairs, "pairs", 1_000_000, "pairs on the list of keys")
+	flags.IntVar(&b.pairs.rounds, "keyrounds", 3, "rounds of keys, each of an import and of bare puts")
+	flags.StringVar(&b.pairs.profile, "keysprofile", "", "file for a profile of the processor time of the import of keys")
 	profile := flags.String("cpuprofile", "", "file for a profile of this program's own processor time (intake)")
 	if err := flags.Parse(args); err != nil {
 		return 2
 	}
-	if flags.NArg() > 0 || b.fleet.count < 1 || b.fleet.count > 2000 || b.fleet.rounds < 1 {
-		fmt.Fprintln(stderr, "bench: error: want no arguments, -n from 1 to 2000, -rounds from 1")
+	if flags.NArg() > 0 || b.fleet.count < 1 || b.fleet.count > 2000 || b.fleet.rounds < 1 || b.pairs.pairs < 1000 || b.pairs.rounds < 1 {
+		fmt.Fprintln(stderr, "bench: error: want no arguments, -n from 1 to 2000, -rounds from 1, -pairs from 1000, -keyrounds from 1")
 		return 2
 	}
 	if err := profiled(*profile, func() error { return b.all(ctx, *only) }); err != nil {

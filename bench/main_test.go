@@ -24,10 +24,11 @@ func TestQuick(t *testing.T) {
 		t.Skip("builds and runs the programs")
 	}
 	var table, notes bytes.Buffer
-	if status := run(t.Context(), []string{"-quick", "-run", "intake,device,fleet"}, &table, &notes); status != 0 {
+	if status := run(t.Context(), []string{"-quick", "-run", "keys,intake,device,fleet"}, &table, &notes); status != 0 {
 		t.Fatalf("status %d\n%s%s", status, notes.String(), table.String())
 	}
 	for _, want := range []string{
+		"20000 pairs imported from CSV", "small updates during the import: p99", "under load: p99", "by device: time",
 		"hello intake, rate beside accept-read-close", "two users: requests", "two users: challenges of set-up",
 		"20 devices, 50ms a call: wall time", "scsd's processor time", "scsd's anonymous memory",
 	} {
@@ -53,6 +54,11 @@ func TestRunRefuses(t *testing.T) {
 		{[]string{"-n", "2001"}, 2, "-n from 1"},
 		{[]string{"-rounds", "0"}, 2, "-rounds from 1"},
 		{[]string{"-nonsense"}, 2, "not defined"},
+		{[]string{"-pairs", "0"}, 2, "-pairs from 1000"},
+		{[]string{"-keyrounds", "0"}, 2, "-keyrounds from 1"},
+		{[]string{"keysimport"}, 1, "want STORE KEK CSV"},
+		{[]string{"keysput", "x"}, 1, "want FROM TO PER"},
+		{[]string{"keysread", "x"}, 1, "want LARGE SMALL KEK"},
 		{[]string{"bare"}, 1, "bench bare: error:"},
 		{[]string{"hellos", "x"}, 1, "want a file of PIDs"},
 		{[]string{"hellos", "/nonexistent", "127.0.0.1:1"}, 1, "no such file"},

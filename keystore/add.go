@@ -37,16 +37,18 @@ const (
 	isBusy     verdict = 5 // hidden by another import
 )
 
-// judge compares a record with the store. job is the import that asks, 0 for
-// none: its own keys count as visible.
-func (s *Store) judge(r kv.Reader, p Prepared, job uint64) (verdict, error) {
-	k, err := keysTable.Get(r, p.pid[:])
+// stored returns the record of a PID, nil when there is none.
+func stored(r kv.Reader, pid amt.PID) (*scsstorev1.Key, error) {
+	k, err := keysTable.Get(r, pid[:])
 	if errors.Is(err, kv.ErrNotFound) {
-		return isNew, nil
+		return nil, nil
 	}
-	if err != nil {
-		return 0, err
-	}
+	return k, err
+}
+
+// judge compares what comes with what is stored of the PID. job is the import
+// that asks, 0 for none: its own keys count as visible.
+func (s *Store) judge(r kv.Reader, k *scsstorev1.Key, come Secrets, job uint64) (verdict, error) {
 	if job == 0 || k.GetImportId() != job {
 		if hidden, err := isHidden(r, k); err != nil || hidden {
 			return isBusy, err
@@ -56,13 +58,18 @@ func (s *Store) judge(r kv.Reader, p Prepared, job uint64) (verdict, error) {
 	if err != nil {
 		return 0, err
 	}
+	return compare(old, come), nil
+}
+
+// compare is the verdict on come, where old is known.
+func compare(old, come Secrets) verdict {
 	switch {
-	case !old.PPS.Equal(p.secrets.PPS):
-		return isConflict, nil
-	case !old.CurrentPassword.Equal(p.secrets.CurrentPassword) || !old.NewPassword.Equal(p.secrets.NewPassword):
-		return isDiffer, nil
+	case !old.PPS.Equal(come.PPS):
+		return isConflict
+	case !old.CurrentPassword.Equal(come.CurrentPassword) || !old.NewPassword.Equal(come.NewPassword):
+		return isDiffer
 	}
-	return isKnown, nil
+	return isKnown
 }
 
 // count notes a verdict other than isBusy.
@@ -86,6 +93,13 @@ func (rep *AddReport) join(o AddReport) {
 	rep.Known += o.Known
 	rep.Differ = append(rep.Differ, o.Differ...)
 	rep.Conflicts = append(rep.Conflicts, o.Conflicts...)
+}
+
+// sort brings the PIDs into order.
+func (rep *AddReport) sort() {
+	for _, pids := range [][]amt.PID{rep.Differ, rep.Conflicts} {
+		slices.SortFunc(pids, func(a, b amt.PID) int { return bytes.Compare(a[:], b[:]) })
+	}
 }
 
 // conflictError is nil when there are no conflicts.
@@ -113,10 +127,27 @@ func (s *Store) Add(tx kv.Tx, batch string, recs []Prepared, m Move) (AddReport,
 	if err != nil {
 		return AddReport{}, err
 	}
-	counts := tally{}
-	rep, _, err := s.insert(tx, inserting{batch: batch, model: amt.Model(b.GetModel()), move: m, counts: counts}, recs)
-	if err != nil {
-		return rep, err
+	rep, counts := AddReport{}, tally{}
+	for _, p := range sorted(recs) {
+		old, err := stored(tx, p.pid)
+		if err != nil {
+			return rep, err
+		}
+		v := isNew
+		if old != nil {
+			v, err = s.judge(tx, old, p.secrets, 0)
+		} else {
+			k := p.record(batch, amt.Model(b.GetModel()))
+			err = create(tx, k, beginning(p.used), amt.UUID{}, m)
+			counts.add(k, State(k.GetState()), 1)
+		}
+		if err != nil {
+			return rep, err
+		}
+		if v == isBusy {
+			return rep, fmt.Errorf("PID %v: %w", p.pid, ErrBusy)
+		}
+		rep.count(v, p.pid)
 	}
 	if err := counts.store(tx); err != nil {
 		return rep, err
@@ -124,60 +155,28 @@ func (s *Store) Add(tx kv.Tx, batch string, recs []Prepared, m Move) (AddReport,
 	return rep, rep.conflictError()
 }
 
-// inserting is what an Add or a chunk of an import has in common for all its
-// records.
-type inserting struct {
-	batch  string
-	model  amt.Model
-	move   Move
-	job    uint64 // import, or 0
-	counts tally  // takes what is added
-	// skipBusy counts pairs that another import hides as known.
-	skipBusy bool
-}
-
-// insert stores the new ones of the records and returns their PIDs, in order.
-func (s *Store) insert(tx kv.Tx, in inserting, recs []Prepared) (AddReport, []byte, error) {
-	var rep AddReport
-	var pids []byte
-	for _, p := range sorted(recs) {
-		v, err := s.judge(tx, p, in.job)
-		if err != nil {
-			return rep, nil, err
-		}
-		if v == isBusy && in.skipBusy {
-			v = isKnown
-		}
-		if v == isBusy {
-			return rep, nil, fmt.Errorf("PID %v: %w", p.pid, ErrBusy)
-		}
-		rep.count(v, p.pid)
-		if v != isNew {
-			continue
-		}
-		act := ActAdd
-		if p.used {
-			act = ActAddUsed
-		}
-		k := p.record(in.batch, in.model)
-		k.ImportId = in.job
-		if err := create(tx, k, act, amt.UUID{}, in.move); err != nil {
-			return rep, nil, err
-		}
-		in.counts.add(k, State(k.GetState()), 1)
-		pids = append(pids, p.pid[:]...)
+// beginning is the act by which a pair comes into the store.
+func beginning(used bool) Act {
+	if used {
+		return ActAddUsed
 	}
-	return rep, pids, nil
+	return ActAdd
 }
 
 // create stores a record that was just not found in the store, by one of the acts that
 // begin a pair's life.
 func create(tx kv.Tx, k *scsstorev1.Key, act Act, device amt.UUID, m Move) error {
-	if _, err := apply(k, act, device, m); err != nil {
+	if err := begin(k, act, device, m); err != nil {
 		return fmt.Errorf("PID %v: %w", pidOf(k), err)
 	}
-	k.CreatedAt = stamp(m.At)
 	return keysTable.Create(tx, k.GetPid(), k)
+}
+
+// begin does the act that begins the life of the pair k.
+func begin(k *scsstorev1.Key, act Act, device amt.UUID, m Move) error {
+	_, err := apply(k, act, device, m)
+	k.CreatedAt = stamp(m.At)
+	return err
 }
 
 // Reserve stores a fresh pair for the next set-up of the device uuid. batch,

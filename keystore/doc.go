@@ -20,6 +20,8 @@
 //	key_jobs         id, 8 bytes big-endian -> KeyJob
 //	key_job_chunks   id, number in 4 bytes -> KeyJobChunk
 //
-// It reads no files (keystore/batch and setupbin do), does not decide who may do
-// what, and writes no audit log.
+// A long list is sorted in a temporary file that is sealed and has no name
+// (sorter.go, spill.go; docs/decisions/015-imports.md). Other files it does not
+// read (keystore/batch and setupbin do). It does not decide who may do what, and
+// writes no audit log.
 package keystore

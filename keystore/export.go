@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/amtscs/amtscs/amt"
@@ -203,15 +204,18 @@ func (s *Store) markChunk(tx kv.Tx, id uint64, m Move) (marked int, more bool, e
 	if err != nil {
 		return 0, false, err
 	}
-	pids, err := takeChunk(tx, id)
+	key, pids, err := firstChunk(tx, id)
 	if err != nil {
 		return 0, false, err
 	}
-	if pids == nil {
+	if key == nil {
 		return 0, false, jobTable.Delete(tx, jobKey(id))
 	}
-	for _, pid := range pids {
-		err := s.MarkExportedAgain(tx, pid, m)
+	if err := chunkTable.Delete(tx, key); err != nil {
+		return 0, false, err
+	}
+	for pid := range slices.Chunk(pids, amt.PIDLen) {
+		err := s.MarkExportedAgain(tx, pidFrom(pid), m)
 		switch {
 		case err == nil:
 			marked++

@@ -1,4 +1,5 @@
 package keystore
 
-// SetRun sets how many records an import sorts and stores at a time.
-func SetRun(s *Store, n int) { s.runLen = n }
+// SetRun sets how many bytes of records an import sorts at a time, and how many
+// pairs it writes at a time.
+func SetRun(s *Store, bytes, pairs int) { s.runLen, s.maxChunk = bytes, pairs }

@@ -1,10 +1,10 @@
 package keystore
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"slices"
 	"time"
@@ -16,29 +16,25 @@ import (
 
 // Import is a list of pairs on its way into a batch.
 type Import struct {
-	Batch Batch // made when there is none of this name
+	// Batch is made when there is none of this name, unless no pair of the list
+	// comes into the store.
+	Batch Batch
 	Move  Move
 	// SkipConflicts leaves conflicting pairs out; else the first ends the
 	// import with ErrConflict, and nothing is kept.
 	SkipConflicts bool
+	// DryRun, if set, is asked once the list has been read. If it says so, the
+	// pairs are only compared with the store: the report is what the import would
+	// have said, and what Finish writes is undone.
+	DryRun func() bool
 	// Finish, if set, runs in the transaction that makes the import visible, as
 	// any closure of an Update several times if need be; its error undoes the
 	// import.
 	Finish func(tx kv.Tx, rep AddReport) error
 }
 
-const (
-	// runLen is how many records are held in memory and sorted at a time.
-	runLen = 50_000
-	// Chunks are made to take about chunkTime, so that others need not wait
-	// long for the store.
-	chunkTime = 20 * time.Millisecond
-	minChunk  = 50
-	maxChunk  = 4000
-	// leaseTime is how long a chunk may take before the import counts as
-	// aborted.
-	leaseTime = time.Minute
-)
+// leaseTime is how long a chunk may take before the import counts as aborted.
+const leaseTime = time.Minute
 
 // ErrImportLost is returned by an import that was swept while it went on: the
 // clock jumped, or it stood still for a minute.
@@ -46,23 +42,26 @@ var ErrImportLost = errors.New("the import was aborted by a sweep: begin it agai
 
 // importer is one import under way.
 type importer struct {
-	s      *Store
-	db     kv.Store
-	im     Import
-	id     uint64
-	model  amt.Model
-	chunk  int // size of the next chunk
-	report AddReport
-	redraw func() (Record, error) // for pairs whose PID is taken; nil: they conflict
+	s         *Store
+	db        kv.Store
+	im        Import
+	id        uint64
+	templates []*template   // by the flags of a record
+	chunk     int           // size of the next chunk
+	pace      time.Duration // of a pair, while chunks are written
+	report    AddReport
+	redraw    func(n int) iter.Seq2[Record, error] // for pairs whose PID is taken; nil: they conflict
 
 	finishing bool // the transaction that makes it visible may have happened
 }
 
 // Import stores the records of seq, any number of them, all or nothing: other
-// readers see none before they see all. An error of seq ends it with that
-// error. After a crash Sweep removes what was written. The report counts as far
-// as the import came. Errors besides those of seq and the store: ErrBatchName,
-// ErrBatchRetired, ErrRecord, ErrConflict, ErrBusy, ErrImportLost.
+// readers see none before they see all. It first reads and sorts the list, in
+// bounded memory and without touching the store, then writes it in chunks. An
+// error of seq ends it with that error. After a crash Sweep removes what was
+// written. The report counts as far as the import came. Errors besides those of
+// seq and the store: ErrBatchName, ErrBatchRetired, ErrRecord, ErrConflict,
+// ErrBusy, ErrTempFile, ErrImportLost.
 func (s *Store) Import(ctx context.Context, db kv.Store, im Import, seq iter.Seq2[Record, error]) (AddReport, error) {
 	return s.runImport(ctx, &importer{s: s, db: db, im: im}, seq)
 }
@@ -70,28 +69,24 @@ func (s *Store) Import(ctx context.Context, db kv.Store, im Import, seq iter.Seq
 // Generate draws n pairs and stores them as Import does; PIDs that are taken
 // are drawn again. password is as in Draw.
 func (s *Store) Generate(ctx context.Context, db kv.Store, im Import, n int, password func() (amt.Secret, error)) (AddReport, error) {
-	imp := &importer{s: s, db: db, im: im, redraw: func() (Record, error) {
-		recs, err := s.Draw(1, password)
-		if err != nil {
-			return Record{}, err
-		}
-		return recs[0], nil
-	}}
-	return s.runImport(ctx, imp, func(yield func(Record, error) bool) {
-		for left := n; left > 0; {
-			recs, err := s.Draw(min(left, 1000), password)
-			if err != nil {
-				yield(Record{}, err)
-				return
-			}
-			for _, rec := range recs {
-				if !yield(rec, nil) {
+	draw := func(n int) iter.Seq2[Record, error] {
+		return func(yield func(Record, error) bool) {
+			for left := n; left > 0; {
+				recs, err := s.Draw(min(left, 1000), password)
+				if err != nil {
+					yield(Record{}, err)
 					return
 				}
+				for _, rec := range recs {
+					if !yield(rec, nil) {
+						return
+					}
+				}
+				left -= len(recs)
 			}
-			left -= len(recs)
 		}
-	})
+	}
+	return s.runImport(ctx, &importer{s: s, db: db, im: im, redraw: draw}, draw(n))
 }
 
 func (s *Store) runImport(ctx context.Context, imp *importer, seq iter.Seq2[Record, error]) (AddReport, error) {
@@ -108,38 +103,81 @@ func (s *Store) runImport(ctx context.Context, imp *importer, seq iter.Seq2[Reco
 	if _, err := s.Sweep(ctx, imp.db, false); err != nil {
 		return AddReport{}, err
 	}
-	if err := imp.begin(ctx); err != nil {
-		return AddReport{}, fmt.Errorf("importing into batch %q: %w", imp.im.Batch.Name, err)
+	if err := imp.run(ctx, seq); err != nil {
+		return imp.report, fmt.Errorf("importing into batch %q: %w", imp.im.Batch.Name, err)
 	}
-	err = imp.run(ctx, seq)
-	if err == nil {
-		return imp.report, nil
+	return imp.report, nil
+}
+
+// run sorts the list and writes it.
+func (imp *importer) run(ctx context.Context, seq iter.Seq2[Record, error]) error {
+	// A batch that takes nothing is better told before a long list is read.
+	err := imp.db.View(ctx, func(r kv.Reader) error {
+		_, err := imp.batchModel(r)
+		return err
+	})
+	if err != nil {
+		return err
 	}
-	err = fmt.Errorf("importing into batch %q: %w", imp.im.Batch.Name, err)
-	// The context may be what ended it.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
-	defer cancel()
-	found, serr := s.sweepImport(ctx, imp.db, imp.id)
-	switch {
-	case serr != nil:
-		err = fmt.Errorf("%w (and what it wrote is still to be swept: %w)", err, serr)
-	case !found && imp.finishing && !errors.Is(err, ErrImportLost):
-		return imp.report, nil // the commit went through and its answer was lost
+	return imp.sort(ctx, seq, func(src source) error {
+		if imp.im.DryRun != nil && imp.im.DryRun() {
+			return imp.look(ctx, src)
+		}
+		err := imp.begin(ctx)
+		if err == nil {
+			err = imp.write(ctx, src)
+		}
+		if err == nil {
+			err = imp.drawAgain(ctx)
+		}
+		imp.report.sort()
+		if err == nil {
+			err = imp.finish(ctx)
+		}
+		return imp.undo(ctx, err)
+	})
+}
+
+// sort hands the records of seq on, in order.
+func (imp *importer) sort(ctx context.Context, seq iter.Seq2[Record, error], use func(source) error) error {
+	sort := &sorter{dir: imp.s.TempDir, limit: imp.s.runLen, seal: imp.s.appendSealed}
+	defer sort.close()
+	for rec, err := range seq {
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err != nil {
+			return err
+		}
+		if err := rec.Check(); err != nil {
+			return fmt.Errorf("PID %v: %w", rec.Pair.PID, err)
+		}
+		if err := sort.add(rec); err != nil {
+			return err
+		}
 	}
-	return imp.report, err
+	src, err := sort.sorted()
+	if err != nil {
+		return err
+	}
+	return use(src)
+}
+
+// batchModel is the model of the batch, which must take pairs.
+func (imp *importer) batchModel(r kv.Reader) (amt.Model, error) {
+	b, err := openBatch(r, imp.im.Batch.Name)
+	if errors.Is(err, ErrNoBatch) {
+		return imp.im.Batch.Model, nil
+	}
+	return amt.Model(b.GetModel()), err
 }
 
 // begin stores the job.
 func (imp *importer) begin(ctx context.Context) error {
-	imp.chunk = pieceLen
+	imp.chunk = min(pieceLen, imp.s.maxChunk)
 	return imp.db.Update(ctx, func(tx kv.Tx) error {
-		b, err := openBatch(tx, imp.im.Batch.Name)
-		switch {
-		case err == nil:
-			imp.model = amt.Model(b.GetModel())
-		case errors.Is(err, ErrNoBatch):
-			imp.model = imp.im.Batch.Model
-		default:
+		model, err := imp.batchModel(tx)
+		if err != nil {
 			return err
 		}
 		j := &scsstorev1.KeyJob{
@@ -151,183 +189,54 @@ func (imp *importer) begin(ctx context.Context) error {
 			return err
 		}
 		imp.id = j.GetId()
-		return nil
+		imp.templates, err = newTemplates(imp.im, model, imp.id)
+		return err
 	})
 }
 
-// run takes the records in sorted runs, each in chunks.
-func (imp *importer) run(ctx context.Context, seq iter.Seq2[Record, error]) error {
-	var held []Record
-	for rec, err := range seq {
+// drawAgain writes new pairs for those whose PIDs were taken, until none is.
+func (imp *importer) drawAgain(ctx context.Context) error {
+	for tries := 0; imp.redraw != nil; tries++ {
+		taken, added := imp.report.Known+len(imp.report.Conflicts), imp.report.Added
+		imp.report = AddReport{Added: added}
+		if taken == 0 {
+			return nil
+		}
+		if tries > maxAgain {
+			return errRandom
+		}
+		err := imp.sort(ctx, imp.redraw(taken), func(src source) error { return imp.write(ctx, src) })
 		if err != nil {
 			return err
 		}
-		if held = append(held, rec); len(held) == imp.s.runLen {
-			if err := imp.store(ctx, held); err != nil {
-				return err
-			}
-			held = held[:0]
-		}
-	}
-	if err := imp.store(ctx, held); err != nil {
-		return err
-	}
-	return imp.finish(ctx)
-}
-
-// store writes one run, chunk by chunk; while one is written the next is sealed.
-func (imp *importer) store(ctx context.Context, recs []Record) error {
-	slices.SortStableFunc(recs, func(a, b Record) int { return bytes.Compare(a.Pair.PID[:], b.Pair.PID[:]) })
-	taken := 0 // redrawn without one that was new
-	next, recs := imp.prepare(recs)
-	for next != nil {
-		now := <-next
-		next, recs = imp.prepare(recs)
-		rep, err := imp.storeTimed(ctx, now)
-		if err == nil && imp.redraw != nil {
-			if taken = imp.taken(rep, taken); taken > maxAgain {
-				err = errRandom
-			}
-			var again []Record
-			if err == nil {
-				again, err = imp.drawAgain(rep)
-			}
-			recs = append(slices.Clip(recs), again...)
-			rep = AddReport{Added: rep.Added}
-		}
-		if err != nil {
-			if next != nil {
-				<-next // its goroutine ends before the import does
-			}
-			imp.report.join(AddReport{Conflicts: rep.Conflicts})
-			return err
-		}
-		imp.report.join(rep)
-		if next == nil {
-			next, recs = imp.prepare(recs)
+		if imp.report.Added > added {
+			tries = 0
 		}
 	}
 	return nil
 }
 
-// sealed is a chunk that is ready to be written.
-type sealed struct {
-	recs []Prepared
-	err  error
-}
-
-// prepare begins to seal the next chunk of recs and returns the rest. The
-// channel is nil when there are none.
-func (imp *importer) prepare(recs []Record) (<-chan sealed, []Record) {
-	if len(recs) == 0 {
-		return nil, nil
+// undo sweeps what the import wrote before err ended it.
+func (imp *importer) undo(ctx context.Context, err error) error {
+	if err == nil || imp.id == 0 {
+		return err
 	}
-	n := min(imp.chunk, len(recs))
-	ch := make(chan sealed, 1)
-	go func() {
-		c := sealed{recs: make([]Prepared, n)}
-		for i, rec := range recs[:n] {
-			if c.recs[i], c.err = imp.s.prepare(rec); c.err != nil {
-				c.err = fmt.Errorf("PID %v: %w", rec.Pair.PID, c.err)
-				break
-			}
-		}
-		ch <- c
-	}()
-	return ch, recs[n:]
-}
-
-// storeTimed writes a chunk and learns from the time it took.
-func (imp *importer) storeTimed(ctx context.Context, c sealed) (AddReport, error) {
-	if c.err != nil {
-		return AddReport{}, c.err
+	// The context may be what ended it.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTime)
+	defer cancel()
+	found, serr := imp.s.sweepImport(ctx, imp.db, imp.id)
+	switch {
+	case serr != nil:
+		return fmt.Errorf("%w (and what it wrote is still to be swept: %w)", err, serr)
+	case !found && imp.finishing && !errors.Is(err, ErrImportLost):
+		return nil // the commit went through and its answer was lost
 	}
-	began := time.Now()
-	rep, err := imp.storeChunk(ctx, c.recs)
-	imp.adapt(len(c.recs), time.Since(began))
-	return rep, err
+	return err
 }
 
-// taken counts on how often PIDs were taken since one was new.
-func (imp *importer) taken(rep AddReport, before int) int {
-	if rep.Added > 0 {
-		return 0
-	}
-	return before + rep.Known + len(rep.Conflicts)
-}
-
-// drawAgain draws pairs for those whose PIDs were taken.
-func (imp *importer) drawAgain(rep AddReport) ([]Record, error) {
-	var recs []Record
-	for range rep.Known + len(rep.Conflicts) {
-		rec, err := imp.redraw()
-		if err != nil {
-			return nil, err
-		}
-		recs = append(recs, rec)
-	}
-	return recs, nil
-}
-
-// adapt sets the size of the next chunk by the time the last took.
-func (imp *importer) adapt(n int, took time.Duration) {
-	if n < imp.chunk {
-		return // a short one tells little
-	}
-	fit := int(float64(n) * float64(chunkTime) / float64(max(took, time.Millisecond)))
-	imp.chunk = min(max(fit, n/2, minChunk), 2*n, maxChunk)
-}
-
-// storeChunk writes one chunk in its own transaction.
-func (imp *importer) storeChunk(ctx context.Context, recs []Prepared) (AddReport, error) {
-	var rep AddReport
-	err := imp.db.Update(ctx, func(tx kv.Tx) error {
-		rep = AddReport{}
-		j, err := imp.load(tx)
-		if err != nil {
-			return err
-		}
-		counts := tally{}
-		var pids []byte
-		rep, pids, err = imp.s.insert(tx, inserting{
-			batch: imp.im.Batch.Name, model: imp.model, move: imp.im.Move,
-			job: imp.id, counts: counts, skipBusy: imp.redraw != nil,
-		}, recs)
-		if err != nil {
-			return err
-		}
-		if !imp.im.SkipConflicts && imp.redraw == nil {
-			if err := rep.conflictError(); err != nil {
-				return err
-			}
-		}
-		addCounts(j, counts)
-		j.LeaseUntil = stamp(imp.s.Now().Add(leaseTime))
-		return putChunk(tx, j, pids)
-	})
-	return rep, err
-}
-
-// addCounts notes what a chunk added in the job.
-func addCounts(j *scsstorev1.KeyJob, t tally) {
-	for _, state := range States() {
-		var n int64
-		for k, v := range t {
-			if k.state == state {
-				n += v
-			}
-		}
-		if n == 0 {
-			continue
-		}
-		i := slices.IndexFunc(j.Counts, func(c *scsstorev1.KeyCount) bool { return State(c.GetState()) == state })
-		if i < 0 {
-			i = len(j.Counts)
-			j.Counts = append(j.Counts, &scsstorev1.KeyCount{State: scsstorev1.KeyState(state)})
-		}
-		j.Counts[i].Count += uint64(n)
-	}
-}
+// undoTime bounds how long an aborted import is swept; what is left then, the
+// next sweep takes.
+const undoTime = time.Minute
 
 // load reads the job, which must still be this importer's.
 func (imp *importer) load(r kv.Reader) (*scsstorev1.KeyJob, error) {
@@ -347,12 +256,7 @@ func (imp *importer) finish(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		switch _, err := openBatch(tx, imp.im.Batch.Name); {
-		case errors.Is(err, ErrNoBatch):
-			if err := imp.s.CreateBatch(tx, imp.im.Batch); err != nil {
-				return err
-			}
-		case err != nil:
+		if err := imp.keepBatch(tx, len(j.GetCounts()) > 0); err != nil {
 			return err
 		}
 		counts := tally{}
@@ -376,4 +280,70 @@ func (imp *importer) finish(ctx context.Context) error {
 	// It is visible. What is left behind by an error here, Sweep takes.
 	_ = imp.s.dropChunks(ctx, imp.db, imp.id)
 	return nil
+}
+
+// keepBatch makes the batch if there is none and pairs have come for it.
+func (imp *importer) keepBatch(tx kv.Tx, some bool) error {
+	_, err := openBatch(tx, imp.im.Batch.Name)
+	switch {
+	case !errors.Is(err, ErrNoBatch):
+		return err
+	case some:
+		return imp.s.CreateBatch(tx, imp.im.Batch)
+	}
+	return nil
+}
+
+// look is write for a dry run.
+func (imp *importer) look(ctx context.Context, src source) error {
+	var last rawRecord // of the latest PID that would be added
+	for more := true; more; {
+		err := imp.db.View(ctx, func(r kv.Reader) error {
+			for range pieceLen {
+				raw, err := src.next()
+				if errors.Is(err, io.EOF) {
+					more = false
+					return nil
+				}
+				if err != nil {
+					return err
+				}
+				v, err := imp.judge(r, raw, last)
+				if err := imp.count(&imp.report, v, raw.pid(), err); err != nil {
+					return err
+				}
+				if v == isNew {
+					last = slices.Clone(raw)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if err := imp.report.conflictError(); err != nil && !imp.im.SkipConflicts {
+		return err
+	}
+	return imp.pretend(ctx)
+}
+
+// errPretended ends the transaction of a dry run.
+var errPretended = errors.New("a dry run keeps nothing")
+
+// pretend calls Finish and keeps nothing of what it wrote.
+func (imp *importer) pretend(ctx context.Context) error {
+	if imp.im.Finish == nil {
+		return nil
+	}
+	err := imp.db.Update(ctx, func(tx kv.Tx) error {
+		if err := imp.im.Finish(tx, imp.report); err != nil {
+			return err
+		}
+		return errPretended
+	})
+	if errors.Is(err, errPretended) {
+		return nil
+	}
+	return err
 }

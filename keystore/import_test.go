@@ -1,6 +1,7 @@
 package keystore_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -106,10 +107,6 @@ func TestImport(t *testing.T) {
 	if err != nil || rep.Added != 5 || rep.Known != 2 {
 		t.Errorf("more: got %+v, %v", rep, err)
 	}
-	rep, err = f.Import(t.Context(), f.db, into("empty"), seq())
-	if err != nil || rep.Added != 0 {
-		t.Errorf("an empty list: got %+v, %v", rep, err)
-	}
 	f.wantNothingLeft(t)
 }
 
@@ -185,18 +182,41 @@ func TestImportSkipsConflicts(t *testing.T) {
 	}
 }
 
+// spy calls after behind each update, with its number from 1.
+type spy struct {
+	kv.Store
+	after func(n int)
+	n     int
+}
+
+func (s *spy) Update(ctx context.Context, fn func(kv.Tx) error) error {
+	err := s.Store.Update(ctx, fn)
+	s.n++
+	s.after(s.n)
+	return err
+}
+
+// byPID sorts records as an import does.
+func byPID(recs []keystore.Record) []keystore.Record {
+	slices.SortFunc(recs, func(a, b keystore.Record) int { return bytes.Compare(a.Pair.PID[:], b.Pair.PID[:]) })
+	return recs
+}
+
 // TestImportHidden looks at the store from outside while an import is under way.
 func TestImportHidden(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	f.batch(t, "B1", amt.OEM)
 	visible := f.add(t, "B1", 3)
-	keystore.SetRun(f.Store, 2000)
-	recs := f.records(t, 3000)
-	look := func() {
+	keystore.SetRun(f.Store, 20_000, 200)
+	recs := byPID(f.records(t, 3000))
+	look := func(n int) {
+		if n != 5 {
+			return
+		}
 		pid := recs[0].Pair.PID
-		if n := f.rows(t, "keys"); n < 2000 {
-			t.Fatalf("only %d keys are written: the test looks too early", n)
+		if n := f.rows(t, "keys"); n < 500 || n >= 3000 {
+			t.Fatalf("%d keys are written: the test looks too early or too late", n)
 		}
 		f.view(t, func(r kv.Reader) error {
 			if _, err := f.Get(r, pid); !errors.Is(err, keystore.ErrUnknownPID) {
@@ -240,16 +260,7 @@ func TestImportHidden(t *testing.T) {
 			t.Errorf("%d pairs are listed, want 3", len(got))
 		}
 	}
-	rep, err := f.Import(t.Context(), f.db, into("B1"), func(yield func(keystore.Record, error) bool) {
-		for i, rec := range recs {
-			if i == 2500 {
-				look()
-			}
-			if !yield(rec, nil) {
-				return
-			}
-		}
-	})
+	rep, err := f.Import(t.Context(), &spy{Store: f.db, after: look}, into("B1"), seq(recs...))
 	if err != nil || rep.Added != 3000 {
 		t.Fatalf("got %+v, %v", rep, err)
 	}
@@ -349,27 +360,24 @@ func TestSweepLease(t *testing.T) {
 	f := newFixture(t)
 	now := today
 	f.Now = func() time.Time { return now }
-	keystore.SetRun(f.Store, 2000)
+	keystore.SetRun(f.Store, 20_000, 200)
 	recs := f.records(t, 3000)
 	other := keystore.New(nil) // another server on the same store
-	_, err := f.Import(t.Context(), f.db, into("B1"), func(yield func(keystore.Record, error) bool) {
-		for i, rec := range recs {
-			if i == 2500 {
-				for _, c := range []struct {
-					at   time.Duration
-					want int
-				}{{59 * time.Second, 0}, {61 * time.Second, 1}, {62 * time.Second, 0}} {
-					other.Now = func() time.Time { return today.Add(c.at) }
-					if n, err := other.Sweep(t.Context(), f.db, false); n != c.want || err != nil {
-						t.Errorf("at %v: swept %d, %v, want %d", c.at, n, err, c.want)
-					}
-				}
-			}
-			if !yield(rec, nil) {
-				return
+	s := &spy{Store: f.db, after: func(n int) {
+		if n != 5 {
+			return
+		}
+		for _, c := range []struct {
+			at   time.Duration
+			want int
+		}{{59 * time.Second, 0}, {61 * time.Second, 1}, {62 * time.Second, 0}} {
+			other.Now = func() time.Time { return today.Add(c.at) }
+			if n, err := other.Sweep(t.Context(), f.db, false); n != c.want || err != nil {
+				t.Errorf("at %v: swept %d, %v, want %d", c.at, n, err, c.want)
 			}
 		}
-	})
+	}}
+	_, err := f.Import(t.Context(), s, into("B1"), seq(recs...))
 	if !errors.Is(err, keystore.ErrImportLost) {
 		t.Errorf("got error %v", err)
 	}
@@ -386,19 +394,15 @@ func TestSweepBeside(t *testing.T) {
 	f := newFixture(t)
 	now := today
 	f.Now = func() time.Time { now = now.Add(10 * time.Second); return now }
-	keystore.SetRun(f.Store, 200) // ten chunks and more
+	keystore.SetRun(f.Store, 20_000, 200) // ten chunks and more
 	recs := f.records(t, 3000)
 	during := func(sweep func()) error {
-		_, err := f.Import(t.Context(), f.db, into("B1"), func(yield func(keystore.Record, error) bool) {
-			for i, rec := range recs {
-				if i == 2500 {
-					sweep()
-				}
-				if !yield(rec, nil) {
-					return
-				}
+		s := &spy{Store: f.db, after: func(n int) {
+			if n == 14 {
+				sweep()
 			}
-		})
+		}}
+		_, err := f.Import(t.Context(), s, into("B1"), seq(recs...))
 		return err
 	}
 	err := during(func() {

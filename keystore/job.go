@@ -3,9 +3,7 @@ package keystore
 import (
 	"errors"
 	"fmt"
-	"slices"
 
-	"github.com/amtscs/amtscs/amt"
 	"github.com/amtscs/amtscs/kv"
 	scsstorev1 "github.com/amtscs/amtscs/proto/scsstore/v1"
 )
@@ -59,22 +57,14 @@ func putChunk(tx kv.Tx, j *scsstorev1.KeyJob, pids []byte) error {
 	return jobTable.Put(tx, jobKey(j.GetId()), j)
 }
 
-// takeChunk removes a chunk of a job and returns its key and PIDs, nil when
-// there is none left.
-func takeChunk(tx kv.Tx, id uint64) ([]amt.PID, error) {
+// firstChunk returns the first chunk of a job and its key, nil when there is
+// none.
+func firstChunk(r kv.Reader, id uint64) (key, pids []byte, err error) {
 	rg := kv.Prefix(jobKey(id))
 	rg.Limit = 1
-	var key []byte
-	var pids []amt.PID
-	err := chunkTable.Scan(tx, rg, func(k []byte, c *scsstorev1.KeyJobChunk) error {
-		key, pids = k, nil
-		for b := range slices.Chunk(c.GetPids(), amt.PIDLen) {
-			pids = append(pids, pidFrom(b))
-		}
+	err = chunkTable.Scan(r, rg, func(k []byte, c *scsstorev1.KeyJobChunk) error {
+		key, pids = k, c.GetPids()
 		return nil
 	})
-	if err != nil || key == nil {
-		return nil, err
-	}
-	return pids, chunkTable.Delete(tx, key)
+	return key, pids, err
 }

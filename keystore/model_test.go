@@ -35,6 +35,7 @@ type machine struct {
 	t     *testing.T
 	model map[amt.PID]modelKey
 	spare []keystore.Record // drawn, not yet added
+	files int               // names of stores used up by crashes
 }
 
 // refusal is the error that the state of a pair brings.
@@ -64,6 +65,11 @@ func (k modelKey) step(act keystore.Act, uuid amt.UUID) (modelKey, error) {
 		}
 		if k.exported { // looked at first
 			return k, keystore.ErrExported
+		}
+	case keystore.ActReexport:
+		if s == keystore.Available {
+			k.exported = true
+			return k, nil
 		}
 	case keystore.ActClaim:
 		if s == keystore.Available || (s == keystore.Reserved || s == keystore.Claimed) && k.uuid == uuid {
@@ -116,7 +122,7 @@ func (m *machine) acts(rt *rapid.T) {
 	var todos []todo
 	for range rapid.IntRange(1, 6).Draw(rt, "acts") {
 		todos = append(todos, todo{
-			rapid.SampledFrom([]keystore.Act{keystore.ActExport, keystore.ActClaim, keystore.ActClaim, keystore.ActSpend, keystore.ActRevoke, keystore.ActRetire, keystore.ActRestore}).Draw(rt, "act"),
+			rapid.SampledFrom([]keystore.Act{keystore.ActExport, keystore.ActReexport, keystore.ActClaim, keystore.ActClaim, keystore.ActSpend, keystore.ActRevoke, keystore.ActRetire, keystore.ActRestore}).Draw(rt, "act"),
 			rapid.SampledFrom(pids).Draw(rt, "pid"), rapid.SampledFrom([]amt.UUID{board1, board2}).Draw(rt, "uuid"),
 		})
 	}
@@ -150,7 +156,7 @@ func (m *machine) acts(rt *rapid.T) {
 // take removes some records from the spare ones; now and then one is kept, to
 // come again.
 func (m *machine) take(rt *rapid.T) []keystore.Record {
-	n := min(rapid.IntRange(1, 4).Draw(rt, "records"), len(m.spare))
+	n := min(rapid.IntRange(1, 14).Draw(rt, "records"), len(m.spare))
 	recs := slices.Clone(m.spare[:n])
 	keep := 0
 	if n > 1 && rapid.IntRange(0, 3).Draw(rt, "again") == 0 {
@@ -197,26 +203,6 @@ func (m *machine) add(rt *rapid.T) {
 	}
 }
 
-// importing imports, into a store that sometimes fails and then is swept.
-func (m *machine) importing(rt *rapid.T) {
-	batch, recs := batchNames.Draw(rt, "batch"), m.take(rt)
-	s := &flaky{Store: m.db, left: rapid.IntRange(0, 6).Draw(rt, "failing update"), stuck: true, after: rapid.Bool().Draw(rt, "after")}
-	if s.left == 0 {
-		s.left = 1 << 30
-	}
-	before := m.rows(m.t, "keys")
-	_, err := m.Import(m.t.Context(), s, into(batch), seq(recs...))
-	if _, serr := m.Sweep(m.t.Context(), m.db, true); serr != nil {
-		rt.Fatal(serr)
-	}
-	added := m.rows(m.t, "keys") - before
-	if err == nil || added > 0 {
-		if want := m.learn(recs, batch); added != want {
-			rt.Fatalf("an import of %d records added %d, want %d", len(recs), added, want)
-		}
-	}
-}
-
 func (m *machine) reserve(rt *rapid.T) {
 	recs := m.take(rt)
 	if len(recs) == 0 {
@@ -238,42 +224,6 @@ func (m *machine) reserve(rt *rapid.T) {
 	if !known {
 		m.model[rec.Pair.PID] = modelKey{state: keystore.Reserved, uuid: uuid, held: true, batch: batch, pps: string(rec.Pair.PPS.Reveal())}
 	}
-}
-
-// exporting exports a batch and confirms it or not.
-func (m *machine) exporting(rt *rapid.T) {
-	batch := batchNames.Draw(rt, "batch")
-	var want []amt.PID
-	for pid, k := range m.model {
-		if k.batch == batch && k.state == keystore.Available && !k.exported {
-			want = append(want, pid)
-		}
-	}
-	slices.SortFunc(want, func(a, b amt.PID) int { return slices.Compare(a[:], b[:]) })
-	if len(want) == 0 {
-		return
-	}
-	id, pairs := m.export(m.t, batch, false, rapid.IntRange(1, 4).Draw(rt, "at a time"))
-	if got := exported(pairs); !slices.Equal(got, want) {
-		rt.Fatalf("exported %v, want %v", got, want)
-	}
-	written := rapid.Bool().Draw(rt, "written")
-	if _, err := m.FinishExport(m.t.Context(), m.db, id, written, by("rapid", "")); err != nil {
-		rt.Fatal(err)
-	}
-	for _, pid := range want {
-		k := m.model[pid]
-		k.exported = written
-		m.model[pid] = k
-	}
-}
-
-// reopen closes the store and opens it again.
-func (m *machine) reopen(*rapid.T) {
-	if err := m.db.Close(); err != nil {
-		m.t.Fatal(err)
-	}
-	m.db = bolttest.Open(m.t, m.path)
 }
 
 // check compares the store with the model.
@@ -318,6 +268,8 @@ func TestModel(t *testing.T) {
 		round++
 		s := keystore.New(keyset)
 		s.Rand = weak(int64(round))
+		keystore.SetRun(s, 700, 3) // several runs and chunks
+		s.TempDir = dir
 		m := &machine{path: filepath.Join(dir, fmt.Sprint(round)), t: t, model: map[amt.PID]modelKey{}}
 		m.fixture = fixture{s, bolttest.Open(t, m.path)}
 		defer func() { _ = m.db.Close() }()
@@ -326,7 +278,7 @@ func TestModel(t *testing.T) {
 		m.batch(t, "B1", amt.USBKey)
 		rt.Repeat(map[string]func(*rapid.T){
 			"acts": m.acts, "acts 2": m.acts, "acts 3": m.acts, "add": m.add, "import": m.importing,
-			"reserve": m.reserve, "export": m.exporting, "reopen": m.reopen, "": m.check,
+			"reserve": m.reserve, "export": m.exporting, "retire": m.retiring, "reopen": m.reopen, "crash": m.crash, "": m.check,
 		})
 	})
 }

@@ -17,6 +17,8 @@ func (f fixture) act(tx kv.Tx, act keystore.Act, pid amt.PID, uuid amt.UUID, m k
 	switch act {
 	case keystore.ActExport:
 		return f.MarkExported(tx, pid, m)
+	case keystore.ActReexport:
+		return f.MarkExportedAgain(tx, pid, m)
 	case keystore.ActClaim:
 		return f.Claim(tx, pid, uuid, m)
 	case keystore.ActSpend:

@@ -18,15 +18,19 @@ import (
 // Store draws, seals and moves pairs. It holds no database, and is safe for
 // concurrent use once its fields are set.
 type Store struct {
-	Now    func() time.Time // the clock; New sets time.Now
-	Rand   io.Reader        // cryptographically strong; New sets crypto/rand.Reader
-	sealer *seal.Keyset
-	runLen int // of imports; tests make it short
+	Now  func() time.Time // the clock; New sets time.Now
+	Rand io.Reader        // cryptographically strong; New sets crypto/rand.Reader
+	// TempDir is where an import of a long list keeps its temporary file, which is
+	// sealed and has no name; empty: os.TempDir.
+	TempDir  string
+	sealer   *seal.Keyset
+	runLen   int // of imports, in bytes; tests make it short
+	maxChunk int // of imports, in pairs; tests make it short
 }
 
 // New makes a Store over a keyset.
 func New(sealer *seal.Keyset) *Store {
-	return &Store{Now: time.Now, Rand: rand.Reader, sealer: sealer, runLen: runLen}
+	return &Store{Now: time.Now, Rand: rand.Reader, sealer: sealer, runLen: runLen, maxChunk: maxChunk}
 }
 
 // maxAgain bounds how often PIDs are drawn again: of 36^7 even a million would
@@ -74,7 +78,10 @@ const maxPassword = 256
 func (s *Store) Prepare(recs []Record) ([]Prepared, error) {
 	out := make([]Prepared, len(recs))
 	for i, rec := range recs {
-		p, err := s.prepare(rec)
+		p, err := Prepared{}, rec.Check()
+		if err == nil {
+			p, err = s.prepare(rec)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("pair %d (PID %v): %w", i+1, rec.Pair.PID, err)
 		}
@@ -83,22 +90,25 @@ func (s *Store) Prepare(recs []Record) ([]Prepared, error) {
 	return out, nil
 }
 
+// Check says whether a record can be stored. The error is ErrRecord.
+func (rec Record) Check() error {
+	if err := rec.Pair.PID.Check(); err != nil {
+		return fmt.Errorf("%w: %w", ErrRecord, err)
+	}
+	if err := amt.CheckPPS(rec.Pair.PPS); err != nil {
+		return fmt.Errorf("%w: %w", ErrRecord, err)
+	}
+	if rec.CurrentPassword.Len() > maxPassword || rec.NewPassword.Len() > maxPassword {
+		return fmt.Errorf("%w: a password is longer than %d bytes", ErrRecord, maxPassword)
+	}
+	return nil
+}
+
+// prepare seals a record that Check lets pass.
 func (s *Store) prepare(rec Record) (Prepared, error) {
 	p := Prepared{
 		pid: rec.Pair.PID, used: rec.Used, exported: rec.Exported,
 		secrets: Secrets{PPS: rec.Pair.PPS, CurrentPassword: rec.CurrentPassword, NewPassword: rec.NewPassword},
-	}
-	if err := p.pid.Check(); err != nil {
-		return p, fmt.Errorf("%w: %w", ErrRecord, err)
-	}
-	if p.secrets.PPS.Len() != amt.PPSLen {
-		return p, fmt.Errorf("%w: PPS: %w: %d characters, want %d without dashes", ErrRecord, amt.ErrPairLength, p.secrets.PPS.Len(), amt.PPSLen)
-	}
-	if _, err := amt.ParsePPS(string(p.secrets.PPS.Reveal())); err != nil {
-		return p, fmt.Errorf("%w: %w", ErrRecord, err)
-	}
-	if rec.CurrentPassword.Len() > maxPassword || rec.NewPassword.Len() > maxPassword {
-		return p, fmt.Errorf("%w: a password is longer than %d bytes", ErrRecord, maxPassword)
 	}
 	for _, f := range []struct {
 		field  string

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
+	"github.com/amtscs/amtscs/amt"
 	"github.com/amtscs/amtscs/kv"
 	scsstorev1 "github.com/amtscs/amtscs/proto/scsstore/v1"
 )
@@ -12,8 +14,13 @@ import (
 // Sweep removes what aborted imports left. With all it takes every import, and
 // ends exports that were confirmed but not marked to their end: right when
 // nothing else works on the store, as at the start of the only server. Else it
-// takes the imports whose lease ran out. It returns how many it removed.
+// takes the imports whose lease ran out. It returns how many imports it removed.
 func (s *Store) Sweep(ctx context.Context, db kv.Store, all bool) (int, error) {
+	if all && s.TempDir != "" {
+		if err := removeSpills(s.TempDir); err != nil {
+			return 0, fmt.Errorf("removing temporary files: %w", err)
+		}
+	}
 	var imports, exports []*scsstorev1.KeyJob
 	var orphans []uint64
 	err := db.View(ctx, func(r kv.Reader) (err error) {
@@ -99,7 +106,7 @@ func (s *Store) sweepImport(ctx context.Context, db kv.Store, id uint64) (found 
 		return jobTable.Put(tx, jobKey(id), j)
 	})
 	for more := found; more && err == nil; {
-		err = db.Update(ctx, func(tx kv.Tx) error {
+		err = db.Update(kv.Bulk(ctx), func(tx kv.Tx) (err error) {
 			more, err = s.sweepChunk(tx, id)
 			return err
 		})
@@ -110,16 +117,19 @@ func (s *Store) sweepImport(ctx context.Context, db kv.Store, id uint64) (found 
 	return found, nil
 }
 
-// sweepChunk removes the keys of one chunk, or the job when none is left.
+// sweepChunk removes some keys of one chunk, or the job when none is left.
 func (s *Store) sweepChunk(tx kv.Tx, id uint64) (more bool, err error) {
-	pids, err := takeChunk(tx, id)
+	stop := time.Now().Add(stopTime)
+	key, pids, err := firstChunk(tx, id)
 	if err != nil {
 		return false, err
 	}
-	if pids == nil {
+	if key == nil {
 		return false, jobTable.Delete(tx, jobKey(id))
 	}
-	for _, pid := range pids {
+	for n := 1; len(pids) > 0; n++ {
+		pid := pidFrom(pids[:min(amt.PIDLen, len(pids))])
+		pids = pids[len(pid):]
 		k, err := keysTable.Get(tx, pid[:])
 		if errors.Is(err, kv.ErrNotFound) || err == nil && k.GetImportId() != id {
 			continue
@@ -130,21 +140,29 @@ func (s *Store) sweepChunk(tx kv.Tx, id uint64) (more bool, err error) {
 		if err := keysTable.Delete(tx, pid[:]); err != nil {
 			return false, err
 		}
+		if n%64 == 0 && time.Now().After(stop) && len(pids) > 0 {
+			return true, chunkTable.Put(tx, key, &scsstorev1.KeyJobChunk{Pids: pids})
+		}
 	}
-	return true, nil
+	return true, chunkTable.Delete(tx, key)
 }
 
 // dropChunks removes the list of what a finished job has touched.
 func (s *Store) dropChunks(ctx context.Context, db kv.Store, id uint64) error {
 	for more := true; more; {
-		err := db.Update(ctx, func(tx kv.Tx) error {
-			for range 100 {
-				pids, err := takeChunk(tx, id)
-				if more = pids != nil; err != nil || !more {
-					return err
-				}
+		err := db.Update(kv.Bulk(ctx), func(tx kv.Tx) error {
+			rg := kv.Prefix(jobKey(id))
+			rg.Limit = 50
+			var keys [][]byte
+			err := tx.Scan(chunkTable.Table, rg, func(k, _ []byte) error {
+				keys = append(keys, k)
+				return nil
+			})
+			more = len(keys) == rg.Limit
+			for _, k := range keys {
+				err = errors.Join(err, chunkTable.Delete(tx, k))
 			}
-			return nil
+			return err
 		})
 		if err != nil {
 			return fmt.Errorf("clearing up after job %d: %w", id, err)

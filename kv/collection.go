@@ -84,6 +84,44 @@ func (c *Collection[M]) Create(tx Tx, key []byte, m M) error {
 	return c.put(tx, key, nil, m)
 }
 
+// Placement is where the indexes have messages that differ in nothing that an
+// index looks at: for each index, how the rows of such a message begin.
+type Placement [][][]byte
+
+// Place returns the placement of m.
+func (c *Collection[M]) Place(m M) Placement {
+	p := make(Placement, len(c.Indexes))
+	for i := range c.Indexes {
+		for _, k := range c.Indexes[i].keys(m) {
+			p[i] = append(p[i], indexRow(k, nil))
+		}
+	}
+	return p
+}
+
+// CreateAll is Create for messages of one placement that are encoded already;
+// keys[i] has values[i]. It goes table by table, since stores are fast at
+// neighbouring rows: keys should be in ascending order.
+func (c *Collection[M]) CreateAll(tx Tx, p Placement, keys, values [][]byte) error {
+	for i, key := range keys {
+		if err := tx.Put(c.Table, key, values[i]); err != nil {
+			return err
+		}
+	}
+	var row []byte
+	for i := range p {
+		for _, begin := range p[i] {
+			for _, key := range keys {
+				row = append(append(row[:0], begin...), key...)
+				if err := tx.Put(c.Indexes[i].Table, row, key); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
 // Delete removes the message at key and its index rows.
 func (c *Collection[M]) Delete(tx Tx, key []byte) error {
 	old, err := c.old(tx, key)

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"testing"
 
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
 	"pgregory.net/rapid"
 
@@ -133,6 +134,39 @@ func TestCollectionCreate(t *testing.T) {
 			t.Errorf("got %q", got)
 		}
 		return err
+	})
+}
+
+// TestCollectionCreateAll: what it stores is what Create would.
+func TestCollectionCreateAll(t *testing.T) {
+	t.Parallel()
+	s := bolttest.New(t, notes.Check)
+	m := note("red", "green")
+	value, err := proto.Marshal(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = s.Update(kv.Bulk(t.Context()), func(tx kv.Tx) error {
+		return notes.CreateAll(tx, notes.Place(m), [][]byte{[]byte("1"), []byte("22")}, [][]byte{value, value})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	update(t, s, func(tx kv.Tx) error { return notes.CreateAll(tx, notes.Place(m), nil, nil) })
+	update(t, s, func(tx kv.Tx) error { return notes.Delete(tx, []byte("22")) })
+	update(t, s, func(tx kv.Tx) error { return notes.Create(tx, []byte("3"), m) })
+	view(t, s, func(r kv.Reader) error {
+		for _, tag := range []string{"red", "green"} {
+			got, err := tagged(r, tag)
+			if err != nil || !slices.Equal(got, []string{"1", "3"}) {
+				t.Errorf("%s: got %q, %v", tag, got, err)
+			}
+		}
+		got, err := notes.Get(r, []byte("1"))
+		if err != nil || !proto.Equal(got, m) {
+			t.Errorf("got %v, %v", got, err)
+		}
+		return nil
 	})
 }
 

@@ -69,11 +69,24 @@ type Reader interface {
 // Update returns nil, and is durable then.
 type Tx interface {
 	Reader
-	// Put stores value, replacing what was there. Empty keys are refused.
+	// Put stores value, replacing what was there. Empty keys are refused. The
+	// caller may change both afterwards, but under Bulk not the value.
 	Put(t Table, key, value []byte) error
 	// Delete removes key; a key that is not there is no error.
 	Delete(t Table, key []byte) error
 }
+
+type bulkKey struct{}
+
+// Bulk marks the context of an Update that writes many rows, of each table in
+// ascending order. A store may then pack its pages tightly, lets other updates
+// go before it that would have to wait for it, and need not copy values: they
+// must not be changed before the Update returns. It changes nothing of what an
+// Update promises.
+func Bulk(ctx context.Context) context.Context { return context.WithValue(ctx, bulkKey{}, true) }
+
+// IsBulk reports whether Bulk marked the context.
+func IsBulk(ctx context.Context) bool { return ctx.Value(bulkKey{}) != nil }
 
 // Store is one database. All methods may be called concurrently.
 type Store interface {

@@ -27,6 +27,7 @@ var exempt = map[string]string{
 	"seal.ErrWrapped":           "of opening a store",
 	"seal.ErrKEKFile":           "of opening a store",
 	"seal.ErrExists":            "of opening a store",
+	"seal.ErrScratch":           "always a keystore.ErrTempFile",
 	"seal.ErrNoKeyset":          "of opening a store",
 }
 

@@ -97,6 +97,8 @@ func (im *importing) run(ctx context.Context, batch keystore.Batch) error {
 	move := im.move(ctx)
 	report, err := im.cfg.Keys.Import(ctx, im.cfg.Store, keystore.Import{
 		Batch: batch, Move: move, SkipConflicts: true,
+		// What will not be stored need not be written first, to be taken back.
+		DryRun: func() bool { return im.header.GetDryRun() || !im.header.GetSkipBad() && im.resp.GetBad() > 0 },
 		Finish: func(tx kv.Tx, report keystore.AddReport) error { return im.finish(ctx, tx, batch.Name, move, report) },
 	}, im.records(ctx))
 	switch {
@@ -264,8 +266,8 @@ func (im *importing) record(row *scsv1.ImportRow) (keystore.Record, *violations)
 	if v.err() != nil {
 		return rec, v
 	}
-	// Prepare checks what else a store may refuse, passwords above all.
-	if _, err := im.cfg.Keys.Prepare([]keystore.Record{rec}); err != nil {
+	// What else a store may refuse, passwords above all.
+	if err := rec.Check(); err != nil {
 		v.add("row", "%v", err)
 	}
 	if len(im.places) < maxPlaces {

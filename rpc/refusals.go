@@ -89,6 +89,7 @@ var refusals = []Refusal{
 	{keystore.ErrNothingToExport, codes.FailedPrecondition, "NothingToExport", "pairs that were exported before are left out: use --again if their file was lost"},
 	{keystore.ErrExportOpen, codes.FailedPrecondition, "ExportOpen", "it may be at work just now: wait for it, or ask who began it; only if it broke off, tell how it ended with scsctl usb finish EXPORT, or scsctl usb finish --discard EXPORT"},
 	{keystore.ErrNoJob, codes.NotFound, "NoExport", "only an export that was begun can be finished"},
+	{keystore.ErrTempFile, codes.Internal, "TemporaryFile", "check the disk of the server's data directory; nothing was imported"},
 	{keystore.ErrImportLost, codes.Aborted, "ImportLost", "begin the import again"},
 	{keystore.ErrPageToken, codes.InvalidArgument, "BadPageToken", hintPage},
 

@@ -87,10 +87,15 @@ func (k *Keyset) String() string { return fmt.Sprintf("keyset of %d keys", k.now
 // Seal encrypts s for the identity id of its record and field, such as
 // "keys/0000037M/pps". An empty secret is nil.
 func (k *Keyset) Seal(s amt.Secret, id string) ([]byte, error) {
-	if s.IsZero() {
+	return k.SealBytes(s.Reveal(), id)
+}
+
+// SealBytes is Seal for a secret that lies in memory in clear already.
+func (k *Keyset) SealBytes(secret []byte, id string) ([]byte, error) {
+	if len(secret) == 0 {
 		return nil, nil
 	}
-	sealed, err := k.now.Load().aead.Encrypt(s.Reveal(), []byte(id))
+	sealed, err := k.now.Load().aead.Encrypt(secret, []byte(id))
 	if err != nil {
 		return nil, fmt.Errorf("sealing %s: %w", id, err)
 	}

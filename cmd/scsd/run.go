@@ -67,6 +67,7 @@ func (s *settings) open(ctx context.Context, log *slog.Logger) (*parts, error) {
 	warnOpen(log, s.data, 0o700)
 	warnOpen(log, filepath.Join(s.data, storeName), 0o600)
 	p := &parts{log: log, db: db, seal: sealer, keys: keystore.New(sealer), users: &access.Store{}, audit: audit.New(sealer)}
+	p.keys.TempDir = s.data
 	if p.ca, err = ca.Open(ctx, db, sealer, ca.Options{}); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
@@ -76,7 +77,7 @@ func (s *settings) open(ctx context.Context, log *slog.Logger) (*parts, error) {
 		return nil, errors.Join(fmt.Errorf("sweeping aborted imports: %w", err), db.Close())
 	}
 	if n > 0 {
-		log.Info("what aborted imports left is removed", "pairs", n)
+		log.Info("what aborted imports left is removed", "imports", n)
 	}
 	return p, nil
 }

@@ -167,7 +167,12 @@ type tx struct {
 	keepUndo bool       // earlier closures of the group wrote: a failure is undone, not rolled back
 	undo     []write    // the opposite of each write, when keepUndo is set
 	wrote    bool
+	bulk     bool // see kv.Bulk
 }
+
+// bulkFill is how full bulk writes make pages: the rows come in ascending order,
+// so that little is put between them later.
+const bulkFill = 0.9
 
 // write is a put, or with a nil value a delete.
 type write struct {
@@ -224,7 +229,12 @@ func (t *tx) Put(name kv.Table, key, value []byte) error {
 	}
 	t.remember(b, key)
 	// bbolt keeps the value until the commit; nil would read as missing.
-	if err := b.Put(key, append(make([]byte, 0, len(value)), value...)); err != nil {
+	if t.bulk && value != nil {
+		b.FillPercent = bulkFill
+	} else {
+		value = append(make([]byte, 0, len(value)), value...)
+	}
+	if err := b.Put(key, value); err != nil {
 		return fmt.Errorf("table %s: %w", name, err)
 	}
 	t.wrote = true

@@ -28,6 +28,7 @@ type queue struct {
 
 // request is one Update that waits for its turn or for the lead.
 type request struct {
+	bulk bool          // see kv.Bulk
 	lead chan struct{} // closed: the caller leads the next group
 	turn chan *tx      // the leader hands over the transaction: the caller's turn to run
 	ran  chan bool     // the caller hands it back; true: keep the writes
@@ -35,7 +36,7 @@ type request struct {
 }
 
 // join returns nil when the caller leads at once, else its place in the queue.
-func (q *queue) join() *request {
+func (q *queue) join(bulk bool) *request {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if !q.led {
@@ -43,6 +44,7 @@ func (q *queue) join() *request {
 		return nil
 	}
 	req := &request{
+		bulk: bulk,
 		lead: make(chan struct{}),
 		turn: make(chan *tx, 1),
 		ran:  make(chan bool, 1),
@@ -66,17 +68,20 @@ func (q *queue) leave(req *request) bool {
 	return false
 }
 
-// next takes the first request, nil when nobody waits.
+// next takes the first request that is not a bulk one, nil when none waits. A
+// bulk one leads a group of its own, since others would wait for it.
 func (q *queue) next() *request {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if len(q.waiting) == 0 {
-		return nil
+	for i, req := range q.waiting {
+		if !req.bulk {
+			copy(q.waiting[1:i+1], q.waiting[:i]) // the bulk ones before it: few
+			q.waiting[0] = nil
+			q.waiting = q.waiting[1:]
+			return req
+		}
 	}
-	req := q.waiting[0]
-	q.waiting[0] = nil
-	q.waiting = q.waiting[1:]
-	return req
+	return nil
 }
 
 // pass gives the lead to the first who waits, or to whoever comes.
@@ -105,7 +110,7 @@ func (db *DB) Update(ctx context.Context, fn func(kv.Tx) error) error {
 		return err
 	}
 	defer db.active.Done()
-	req := db.queue.join()
+	req := db.queue.join(kv.IsBulk(ctx))
 	if req == nil {
 		return db.lead(ctx, fn)
 	}
@@ -145,7 +150,7 @@ func (req *request) follow(ctx context.Context, t *tx, fn func(kv.Tx) error) err
 
 // run calls a closure.
 func (t *tx) run(ctx context.Context, fn func(kv.Tx) error) error {
-	t.ctx = ctx
+	t.ctx, t.bulk = ctx, kv.IsBulk(ctx)
 	if err := ctx.Err(); err != nil {
 		return err
 	}

@@ -79,6 +79,58 @@ func TestGroupCommit(t *testing.T) {
 	}
 }
 
+// TestBulkWaits: a bulk update that is queued lets those behind it go first, and
+// has a commit of its own; none of them is lost.
+func TestBulkWaits(t *testing.T) {
+	t.Parallel()
+	db := patient(t, bolt.Options{NoSync: true})
+	const n = 30
+	var wg sync.WaitGroup
+	var small atomic.Int64
+	before := map[int]int64{} // by the number of a bulk update: how many small ones ran first
+	var commits int
+	err := db.Update(t.Context(), func(tx kv.Tx) error {
+		for i := range n {
+			ctx := context.Background()
+			if i%10 == 0 {
+				ctx = kv.Bulk(ctx)
+			}
+			wg.Go(func() {
+				_ = db.Update(ctx, func(tx kv.Tx) error {
+					if i%10 == 0 {
+						before[i] = small.Load() // one closure runs at a time
+					} else {
+						small.Add(1)
+					}
+					return tx.Put("t", fmt.Append(nil, i), nil)
+				})
+			})
+			bolt.AwaitQueue(db, i+1) // in this order
+		}
+		commits = bolt.Commits(db)
+		return tx.Put("t", []byte("first"), nil)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wg.Wait()
+	for i, n := range before {
+		if n != 27 {
+			t.Errorf("bulk update %d ran behind %d small ones, want all 27", i, n)
+		}
+	}
+	if got := bolt.Commits(db) - commits; len(before) != 3 || got != 4 {
+		t.Errorf("%d bulk updates, %d commits, want 3 and 4", len(before), got)
+	}
+	count := 0
+	err = db.View(t.Context(), func(r kv.Reader) error {
+		return r.Scan("t", kv.Range{}, func(_, _ []byte) error { count++; return nil })
+	})
+	if err != nil || count != n+1 {
+		t.Errorf("%d keys, %v, want %d", count, err, n+1)
+	}
+}
+
 // TestNothingWritten: an update that changes nothing, or fails alone, makes no
 // commit.
 func TestNothingWritten(t *testing.T) {

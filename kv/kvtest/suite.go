@@ -63,6 +63,7 @@ var contract = []struct {
 	{"closed", testClosed},
 	{"close waits", testCloseWaits},
 	{"large transaction", testLarge},
+	{"bulk transaction", testBulk},
 	{"model", testModel},
 }
 

@@ -1,6 +1,7 @@
 package kvtest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"runtime"
@@ -241,10 +242,43 @@ func testNoWaiting(t *testing.T, s kv.Store) {
 	}))
 }
 
-func testLarge(t *testing.T, s kv.Store) {
+func testLarge(t *testing.T, s kv.Store) { large(t.Context(), t, s, 7919) }
+
+// testBulk writes the same in order, in two parts of which the second begins
+// before the first.
+func testBulk(t *testing.T, s kv.Store) {
+	ctx := kv.Bulk(t.Context())
+	if !kv.IsBulk(ctx) || kv.IsBulk(t.Context()) {
+		t.Error("Bulk does not mark the context")
+	}
+	noError(t, s.Update(ctx, func(tx kv.Tx) error {
+		key := make([]byte, 0, 10)
+		for i := 2500; i < 5000; i++ {
+			key = fmt.Appendf(key[:0], "%06d", i) // keys may be changed
+			if err := tx.Put("t", key, nil); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	errUndo := errors.New("undo")
+	err := s.Update(ctx, func(tx kv.Tx) error {
+		if err := tx.Put("t", []byte("000000"), []byte("wrong")); err != nil {
+			return err
+		}
+		return errUndo
+	})
+	if !errors.Is(err, errUndo) {
+		t.Errorf("got error %v", err)
+	}
+	large(ctx, t, s, 1)
+}
+
+// large puts 5000 pairs in steps of step.
+func large(ctx context.Context, t *testing.T, s kv.Store, step int) {
 	const n = 5000
-	key := func(i int) []byte { return fmt.Appendf(nil, "%06d", i*7919%n) }
-	noError(t, s.Update(t.Context(), func(tx kv.Tx) error {
+	key := func(i int) []byte { return fmt.Appendf(nil, "%06d", i*step%n) }
+	noError(t, s.Update(ctx, func(tx kv.Tx) error {
 		for i := range n {
 			if err := tx.Put("t", key(i), key(i)); err != nil {
 				return err
