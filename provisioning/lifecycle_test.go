@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/amtscs/amtscs/keystore"
 )
 
 // TestLifecyclePage wants docs/lifecycle.md to have the steps of the code, in
@@ -41,58 +40,5 @@ func TestLifecyclePage(t *testing.T) {
 		if !strings.Contains(text, s.String()) {
 			t.Errorf("the page does not know the status %v", s)
 		}
-	}
-}
-
-// TestMovesOnThePage wants the page's table of moves to be that of keystore.
-func TestMovesOnThePage(t *testing.T) {
-	t.Parallel()
-	page, err := os.ReadFile("../docs/lifecycle.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, table, _ := strings.Cut(string(page), "| act | from | to | when |")
-	shown := map[string]bool{}
-	for _, row := range regexp.MustCompile(`(?m)^\| ([a-z ]+) \| ([^|]+) \| (\w+) \|`).FindAllStringSubmatch(table, -1) {
-		for _, from := range strings.Split(row[2], ", ") {
-			shown[row[1]+": "+strings.TrimSpace(from)+" to "+row[3]] = true
-		}
-	}
-	for _, r := range keystore.Rules() {
-		from := r.From.String()
-		if r.From == 0 {
-			from = "(new)"
-		}
-		move := fmt.Sprintf("%s: %s to %v", r.Act, from, r.To)
-		if !shown[move] && !r.Done {
-			t.Errorf("the page lacks the move %s", move)
-		}
-		delete(shown, move)
-	}
-	for move := range shown {
-		t.Errorf("the page has a move that is not made: %s", move)
-	}
-}
-
-// TestStepNumbers wants every step of every kind to stand where its number says,
-// and the numbers that the code looks at to be those of the steps meant.
-func TestStepNumbers(t *testing.T) {
-	t.Parallel()
-	for kind, list := range kinds {
-		for i, s := range list {
-			if s.number != i+1 || s.name == "" || (s.do == nil) != (i == 0) {
-				t.Errorf("%v: step %d is %+v", kind, i+1, s.name)
-			}
-		}
-	}
-	for number, name := range map[uint32]string{
-		stepClean: "clean", stepKey: "key", stepCertificate: "certificate", stepPair: "pair", stepCommit: "commit",
-	} {
-		if got := stepName(number); got != name {
-			t.Errorf("step %d is %s, want %s", number, got, name)
-		}
-	}
-	if stepName(0) != "" || stepName(99) != "" {
-		t.Error("a step that does not exist has a name")
 	}
 }
