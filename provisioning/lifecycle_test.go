@@ -6,7 +6,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-
 )
 
 // TestLifecyclePage wants docs/lifecycle.md to have the steps of the code, in
