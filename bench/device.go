@@ -148,16 +148,22 @@ func deviceRows(sessions []wsman.Stats, acl int) []row {
 	const name = "one device, AMT 9.0, two users: "
 	rows := []row{
 		{what: name + "requests", figure: float64(t.Requests), aim: atMost(60), note: "401s not counted"},
-		{what: name + "bytes", figure: float64(t.BytesIn+t.BytesOut) / 1000, unit: "kB",
-			note: fmt.Sprintf("%.1f kB sent, %.1f kB received, above TLS", float64(t.BytesOut)/1000, float64(t.BytesIn)/1000)},
+		{
+			what: name + "bytes", figure: float64(t.BytesIn+t.BytesOut) / 1000, unit: "kB",
+			note: fmt.Sprintf("%.1f kB sent, %.1f kB received, above TLS", float64(t.BytesOut)/1000, float64(t.BytesIn)/1000),
+		},
 	}
 	if len(sessions) == 0 {
 		return rows
 	}
 	first := sessions[0]
 	return append(rows,
-		row{what: name + "challenges of set-up", figure: float64(first.Challenges), aim: atMost(float64(1 + acl)),
-			note: fmt.Sprintf("1, and 1 for each of %d changes of the ACL; %d in all %d sessions", acl, t.Challenges, len(sessions))},
-		row{what: name + "connections of set-up", figure: float64(first.Connections), aim: atMost(float64(first.Challenges + 1)),
-			note: fmt.Sprintf("1, and 1 behind each challenge; %d in all %d sessions", t.Connections, len(sessions))})
+		row{
+			what: name + "challenges of set-up", figure: float64(first.Challenges), aim: atMost(float64(1 + acl)),
+			note: fmt.Sprintf("1, and 1 for each of %d changes of the ACL; %d in all %d sessions", acl, t.Challenges, len(sessions)),
+		},
+		row{
+			what: name + "connections of set-up", figure: float64(first.Connections), aim: atMost(float64(first.Challenges + 1)),
+			note: fmt.Sprintf("1, and 1 behind each challenge; %d in all %d sessions", t.Connections, len(sessions)),
+		})
 }

@@ -100,10 +100,14 @@ func (f *fleet) measure(ctx context.Context, rounds int) ([]row, error) {
 		bound = 1.05
 	}
 	rows := []row{
-		{what: name + "wall time beside the bare program", figure: median(walls...) / median(bareWalls...), unit: "x", aim: atMost(bound),
-			note: fmt.Sprintf("%s s, bare %s s, medians of %d", number(median(walls...)), number(median(bareWalls...)), rounds)},
-		{what: name + "scsd's processor time for one", figure: median(cpus...), unit: "ms", aim: atMost(15),
-			note: fmt.Sprintf("bare %s ms", number(median(bareCPUs...)))},
+		{
+			what: name + "wall time beside the bare program", figure: median(walls...) / median(bareWalls...), unit: "x", aim: atMost(bound),
+			note: fmt.Sprintf("%s s, bare %s s, medians of %d", number(median(walls...)), number(median(bareWalls...)), rounds),
+		},
+		{
+			what: name + "scsd's processor time for one", figure: median(cpus...), unit: "ms", aim: atMost(15),
+			note: fmt.Sprintf("bare %s ms", number(median(bareCPUs...))),
+		},
 		{what: name + "scsd's anonymous memory", figure: median(memories...), unit: "MB", aim: atMost(150), note: "highest RssAnon"},
 	}
 	return rows, nil

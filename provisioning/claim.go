@@ -83,8 +83,10 @@ func deadPairFailure(err error) error {
 		err    error
 		reason Reason
 	}{
-		{keystore.ErrUnknownPID, UnknownPID}, {keystore.ErrSpent, SpentPID},
-		{keystore.ErrRevoked, RevokedPID}, {keystore.ErrRetired, RetiredPID},
+		{keystore.ErrUnknownPID, UnknownPID},
+		{keystore.ErrSpent, SpentPID},
+		{keystore.ErrRevoked, RevokedPID},
+		{keystore.ErrRetired, RetiredPID},
 		{keystore.ErrBatchExpired, ExpiredBatch},
 	} {
 		if errors.Is(err, v.err) {

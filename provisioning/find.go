@@ -192,8 +192,10 @@ func inPhase(s *session, how string) (*session, error) {
 		return s, nil
 	}
 	s.close()
-	return nil, &failure{reason: CommitUnproven, retry: true, silent: true,
-		err: fmt.Errorf("%v is in phase %v %s", s.addr, s.setup.State, how)}
+	return nil, &failure{
+		reason: CommitUnproven, retry: true, silent: true,
+		err: fmt.Errorf("%v is in phase %v %s", s.addr, s.setup.State, how),
+	}
 }
 
 // stillSetup is the answer of a device that is in set-up yet.

@@ -107,8 +107,13 @@ func TestRefused(t *testing.T) {
 		err  error
 		want Reason
 	}{
-		{status(36), KeyRefused}, {status(16), KeyRefused}, {status(2), DeviceBusy}, {status(38), FlashWriteLimit},
-		{wsman.ErrLost, NoAnswer}, {wsman.ErrUnauthorized, PasswordNotProven}, {because(KeyGenerationBusy, io.EOF), KeyGenerationBusy},
+		{status(36), KeyRefused},
+		{status(16), KeyRefused},
+		{status(2), DeviceBusy},
+		{status(38), FlashWriteLimit},
+		{wsman.ErrLost, NoAnswer},
+		{wsman.ErrUnauthorized, PasswordNotProven},
+		{because(KeyGenerationBusy, io.EOF), KeyGenerationBusy},
 	} {
 		if got := classify(refused(KeyRefused, tt.err)).reason; got != tt.want {
 			t.Errorf("%v: got %s, want %s", tt.err, got, tt.want)

@@ -33,7 +33,8 @@ func TestProfileVersions(t *testing.T) {
 		version uint64
 		changed bool
 	}{
-		{fixed, 1, true}, {fixed, 1, false},
+		{fixed, 1, true},
+		{fixed, 1, false},
 		{strings.Replace(fixed, "Secret1!", "Secret2!", 1), 2, true},
 		{fixed + "description: another\n", 3, true},
 	} {

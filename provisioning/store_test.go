@@ -211,8 +211,12 @@ func TestWorkflowLists(t *testing.T) {
 		f    WorkflowFilter
 		want int
 	}{
-		{WorkflowFilter{}, 12}, {WorkflowFilter{State: Certified}, 3}, {WorkflowFilter{Status: Waiting}, 2},
-		{WorkflowFilter{UUID: numbered(3)}, 1}, {WorkflowFilter{UUID: numbered(3), State: Certified}, 0}, {WorkflowFilter{UUID: numbered(13)}, 0},
+		{WorkflowFilter{}, 12},
+		{WorkflowFilter{State: Certified}, 3},
+		{WorkflowFilter{Status: Waiting}, 2},
+		{WorkflowFilter{UUID: numbered(3)}, 1},
+		{WorkflowFilter{UUID: numbered(3), State: Certified}, 0},
+		{WorkflowFilter{UUID: numbered(13)}, 0},
 	} {
 		if got := count(tt.f); got != tt.want {
 			t.Errorf("%+v: got %d, want %d", tt.f, got, tt.want)

@@ -120,8 +120,11 @@ func TestOddFirmware(t *testing.T) {
 		{"no name yet", odd{
 			"AMT_GeneralSettings.Get": object("AMT_GeneralSettings", "DomainName=x.y", "HostName=pc1", "PingResponseEnabled=false"),
 		}, func() Setting { return general(testProfile(), Device{}) }, Same, ""},
-		{"consent fixed", odd{"IPS_OptInService.Get": object("IPS_OptInService", "CanModifyOptInPolicy=0", "OptInRequired=0")},
-			func() Setting { return consent(testProfile(), Device{}) }, 0, "CanModifyOptInPolicy"},
+		{
+			"consent fixed",
+			odd{"IPS_OptInService.Get": object("IPS_OptInService", "CanModifyOptInPolicy=0", "OptInRequired=0")},
+			func() Setting { return consent(testProfile(), Device{}) }, 0, "CanModifyOptInPolicy",
+		},
 		{"consent not taken", odd{
 			"IPS_OptInService.Get": object("IPS_OptInService", "CanModifyOptInPolicy=1", "OptInRequired=0"),
 			"IPS_OptInService.Put": object("IPS_OptInService", "OptInRequired=4294967295"),
@@ -134,8 +137,10 @@ func TestOddFirmware(t *testing.T) {
 			"CIM_KVMRedirectionSAP.Get":                object("CIM_KVMRedirectionSAP", "EnabledState=3"),
 			"CIM_KVMRedirectionSAP.RequestStateChange": output("CIM_KVMRedirectionSAP", "RequestStateChange"),
 		}, func() Setting { return kvm(testProfile(), Device{}) }, 0, "KVM: want on, got off"},
-		{"power in force", odd{}.list("AMT_SystemPowerScheme", offered...).list("CIM_ElementSettingData", object("CIM_ElementSettingData", "IsCurrent=1", scheme("SCHEME 1"))),
-			func() Setting { return power(testProfile()) }, Same, ""},
+		{
+			"power in force", odd{}.list("AMT_SystemPowerScheme", offered...).list("CIM_ElementSettingData", object("CIM_ElementSettingData", "IsCurrent=1", scheme("SCHEME 1"))),
+			func() Setting { return power(testProfile()) }, Same, "",
+		},
 		{"power not taken", func() odd {
 			o := odd{"AMT_SystemPowerScheme.SetPowerScheme": output("AMT_SystemPowerScheme", "SetPowerScheme")}
 			return o.list("AMT_SystemPowerScheme", offered...).list("CIM_ElementSettingData", object("CIM_ElementSettingData", "IsCurrent=1", scheme("SCHEME 0")))

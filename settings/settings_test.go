@@ -26,12 +26,18 @@ func TestApply(t *testing.T) {
 		second   string
 		requests int64
 	}{
-		{amtsim.AMT90, true, "consent=Changed ethernet=Same general=Changed kvm=Changed power=Changed redirection=Changed tls=Changed users=Changed",
-			"consent=Same ethernet=Same general=Same kvm=Same power=Changed redirection=Same tls=Same users=Changed", 36},
-		{amtsim.AMT32, true, "consent=Unsupported ethernet=Same general=Changed kvm=Unsupported power=Changed redirection=Changed tls=Changed users=Changed",
-			"consent=Unsupported ethernet=Same general=Same kvm=Unsupported power=Changed redirection=Same tls=Same users=Changed", 30},
-		{amtsim.AMT32, false, "consent=Unsupported ethernet=Same general=Changed kvm=Unsupported power=Changed redirection=Changed tls=Changed users=Changed",
-			"consent=Unsupported ethernet=Same general=Same kvm=Unsupported power=Changed redirection=Same tls=Same users=Changed", 32},
+		{
+			amtsim.AMT90, true, "consent=Changed ethernet=Same general=Changed kvm=Changed power=Changed redirection=Changed tls=Changed users=Changed",
+			"consent=Same ethernet=Same general=Same kvm=Same power=Changed redirection=Same tls=Same users=Changed", 36,
+		},
+		{
+			amtsim.AMT32, true, "consent=Unsupported ethernet=Same general=Changed kvm=Unsupported power=Changed redirection=Changed tls=Changed users=Changed",
+			"consent=Unsupported ethernet=Same general=Same kvm=Unsupported power=Changed redirection=Same tls=Same users=Changed", 30,
+		},
+		{
+			amtsim.AMT32, false, "consent=Unsupported ethernet=Same general=Changed kvm=Unsupported power=Changed redirection=Changed tls=Changed users=Changed",
+			"consent=Unsupported ethernet=Same general=Same kvm=Unsupported power=Changed redirection=Same tls=Same users=Changed", 32,
+		},
 	} {
 		t.Run(fmt.Sprint(tt.g, tt.version), func(t *testing.T) {
 			t.Parallel()
@@ -317,13 +323,34 @@ func TestCanceled(t *testing.T) {
 func TestStrings(t *testing.T) {
 	t.Parallel()
 	for _, tt := range [][2]string{
-		{Same.String(), "Same"}, {Changed.String(), "Changed"}, {Differs.String(), "Differs"}, {Unsupported.String(), "Unsupported"}, {Outcome(9).String(), "unknown outcome (9)"},
-		{redirectionState(wsman.RedirectionOff), "off"}, {redirectionState(wsman.RedirectionIDER), "IDER"}, {redirectionState(wsman.RedirectionSOL), "SOL"}, {redirectionState(wsman.RedirectionBoth), "SOL and IDER"}, {redirectionState(1), "unknown (1)"},
-		{consentName(0), "none"}, {consentName(1), "kvm"}, {consentName(4294967295), "all"}, {consentName(7), "unknown (7)"},
-		{accessName(0), "local"}, {accessName(1), "network"}, {accessName(2), "any"}, {accessName(3), "unknown (3)"},
-		{realmNames([]amt.Realm{5, 2, 5}), "Redirection RemoteControl"}, {canonical("010.0.0.1"), "010.0.0.1"}, {canonical("0.0.0.0"), ""}, {canonical("192.0.2.1"), "192.0.2.1"},
-		{printable("pc1"), "pc1"}, {printable("a\u202eb"), `"a\u202eb"`}, {printable("\u009b2J"), `"\u009b2J"`}, {printable(strings.Repeat("x", 300)), strings.Repeat("x", 200)},
-		{Difference{"a", "", "b"}.String(), "a: want (none), got b"}, {unsupported("x").Error(), "x"},
+		{Same.String(), "Same"},
+		{Changed.String(), "Changed"},
+		{Differs.String(), "Differs"},
+		{Unsupported.String(), "Unsupported"},
+		{Outcome(9).String(), "unknown outcome (9)"},
+		{redirectionState(wsman.RedirectionOff), "off"},
+		{redirectionState(wsman.RedirectionIDER), "IDER"},
+		{redirectionState(wsman.RedirectionSOL), "SOL"},
+		{redirectionState(wsman.RedirectionBoth), "SOL and IDER"},
+		{redirectionState(1), "unknown (1)"},
+		{consentName(0), "none"},
+		{consentName(1), "kvm"},
+		{consentName(4294967295), "all"},
+		{consentName(7), "unknown (7)"},
+		{accessName(0), "local"},
+		{accessName(1), "network"},
+		{accessName(2), "any"},
+		{accessName(3), "unknown (3)"},
+		{realmNames([]amt.Realm{5, 2, 5}), "Redirection RemoteControl"},
+		{canonical("010.0.0.1"), "010.0.0.1"},
+		{canonical("0.0.0.0"), ""},
+		{canonical("192.0.2.1"), "192.0.2.1"},
+		{printable("pc1"), "pc1"},
+		{printable("a\u202eb"), `"a\u202eb"`},
+		{printable("\u009b2J"), `"\u009b2J"`},
+		{printable(strings.Repeat("x", 300)), strings.Repeat("x", 200)},
+		{Difference{"a", "", "b"}.String(), "a: want (none), got b"},
+		{unsupported("x").Error(), "x"},
 	} {
 		if tt[0] != tt[1] {
 			t.Errorf("got %q, want %q", tt[0], tt[1])

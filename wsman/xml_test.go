@@ -220,13 +220,15 @@ func TestParseChallenges(t *testing.T) {
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, %v", got, err)
 	}
-	for _, bad := range []string{`a=b`, `Digest a=b,c=`, `Digest a="b`, `Digest a="b\`, `Digest a=b,a=c`, `Digest a="b";`, `@`, `Digest ` + strings.Repeat("a", 10) + "=\x01",
+	for _, bad := range []string{
+		`a=b`, `Digest a=b,c=`, `Digest a="b`, `Digest a="b\`, `Digest a=b,a=c`, `Digest a="b";`, `@`, `Digest ` + strings.Repeat("a", 10) + "=\x01",
 		"Digest a0=b" + func() (s string) {
 			for i := range maxParams {
 				s += fmt.Sprintf(",b%d=c", i)
 			}
 			return s
-		}(), strings.Repeat("a,", maxParams+1)} {
+		}(), strings.Repeat("a,", maxParams+1),
+	} {
 		if got, err := parseChallenges(bad); !errors.Is(err, errChallenge) {
 			t.Errorf("%q: %+v, %v", bad, got, err)
 		}

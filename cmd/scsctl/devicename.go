@@ -29,11 +29,15 @@ func deviceUUID(ctx context.Context, conn grpc.ClientConnInterface, name string)
 	case 1:
 		return found[0].GetUuid(), nil
 	case 0:
-		return "", &failure{code: exitNotFound, message: fmt.Sprintf("no device has the UUID or name %q", name),
-			hint: "scsctl device list shows the devices, scsctl inbox list the PCs that are none yet"}
+		return "", &failure{
+			code: exitNotFound, message: fmt.Sprintf("no device has the UUID or name %q", name),
+			hint: "scsctl device list shows the devices, scsctl inbox list the PCs that are none yet",
+		}
 	}
-	return "", &failure{code: exitFailed, message: fmt.Sprintf("%d devices are called %q, %s and %s among them", len(found), name, found[0].GetUuid(), found[1].GetUuid()),
-		hint: "give the UUID or the whole name"}
+	return "", &failure{
+		code: exitFailed, message: fmt.Sprintf("%d devices are called %q, %s and %s among them", len(found), name, found[0].GetUuid(), found[1].GetUuid()),
+		hint: "give the UUID or the whole name",
+	}
 }
 
 // devicesCalled lists the devices with a name, or with it as their first label.
