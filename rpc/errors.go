@@ -36,6 +36,10 @@ var (
 	errWatches = errors.New("too many watches at a time")
 	// errCalls is returned for one call too many.
 	errCalls = errors.New("too many calls at a time")
+	// errImports is returned for one import too many.
+	errImports = errors.New("too many imports at a time")
+	// errSilent ends an import whose client sends nothing.
+	errSilent = errors.New("no rows came for too long")
 	// errFull is returned in place of an error of the store for want of space.
 	errFull = errors.New("the server's disk is full")
 	// errAhead is returned for a Watch that begins behind the end of the log.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"time"
 
 	"google.golang.org/grpc"
 
@@ -26,6 +27,17 @@ const (
 	maxFiles    = 100       // of one import
 )
 
+// Each open import sorts in memory and in a temporary file, so their number is
+// bounded, and one that sends no rows does not stay.
+const (
+	// MaxImports bounds the imports under way of all users.
+	MaxImports = 4
+	// MaxUserImports bounds those of one user.
+	MaxUserImports = 2
+	// ImportIdle is how long an import may wait for its next rows.
+	ImportIdle = 10 * time.Minute
+)
+
 // errUndo undoes an import that is not to be stored; it is never answered.
 var errUndo = errors.New("the import is not to be stored")
 
@@ -40,6 +52,17 @@ type importing struct {
 	places map[amt.PID]string
 	files  []keystore.BatchFile
 	idle   bool // it added nothing: there is nothing to store
+
+	differing int // known rows with other passwords
+	messages  chan received
+	patience  time.Duration
+	silence   *time.Timer // of patience: ends the import; set anew by rows
+}
+
+// received is what the stream gave.
+type received struct {
+	m   *scsv1.ImportKeysRequest
+	err error
 }
 
 // ImportKeys implements scsv1.KeyServiceServer.
@@ -62,6 +85,15 @@ func (s *keyService) ImportKeys(stream importStream) error {
 	if err := s.checkBatch(ctx, batch); err != nil {
 		return err
 	}
+	leave, patience, err := s.enterImport(of(ctx).user.Name)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	im.patience, im.silence = patience, time.NewTimer(patience)
+	defer im.silence.Stop()
+	im.messages = make(chan received)
+	go im.listen(ctx)
 	if err := im.run(ctx, batch); err != nil {
 		return err
 	}
@@ -71,6 +103,51 @@ func (s *keyService) ImportKeys(stream importStream) error {
 		return err
 	}
 	return stream.SendAndClose(im.resp)
+}
+
+// enterImport counts imports under way, and says how long one waits for rows.
+func (s *Server) enterImport(user string) (leave func(), patience time.Duration, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := 0
+	for _, n := range s.imports {
+		all += n
+	}
+	if all >= MaxImports || s.imports[user] >= MaxUserImports {
+		return nil, 0, errImports
+	}
+	s.imports[user]++
+	return func() { s.leave(s.imports, user) }, s.importIdle, nil
+}
+
+// listen hands the stream's messages on until it ends, or the call does: nothing
+// else ends a Recv that waits.
+func (im *importing) listen(ctx context.Context) {
+	for {
+		m, err := im.stream.Recv()
+		select {
+		case im.messages <- received{m, err}:
+		case <-ctx.Done():
+			return
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// receive waits for a message, not for ever.
+func (im *importing) receive(ctx context.Context) (*scsv1.ImportKeysRequest, error) {
+	select {
+	case r := <-im.messages:
+		return r.m, r.err
+	case <-im.silence.C:
+		return nil, errSilent
+	case <-im.stopping:
+		return nil, errStopping
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 func (im *importing) batch() (keystore.Batch, error) {
@@ -102,10 +179,11 @@ func (im *importing) run(ctx context.Context, batch keystore.Batch) error {
 		Finish: func(tx kv.Tx, report keystore.AddReport) error { return im.finish(ctx, tx, batch.Name, move, report) },
 	}, im.records(ctx))
 	switch {
-	case errors.Is(err, errUndo) && im.idle:
-		err = im.cfg.Store.Update(ctx, func(tx kv.Tx) error { return im.audited(ctx, tx) })
 	case errors.Is(err, errUndo):
-		return nil
+		// What a list is like beside the store is told to nobody without a trace.
+		if err = im.cfg.Store.Update(ctx, func(tx kv.Tx) error { return im.audited(ctx, tx) }); !im.idle {
+			return err
+		}
 	case err == nil:
 		im.take(report)
 	}
@@ -138,6 +216,15 @@ func (im *importing) finish(ctx context.Context, tx kv.Tx, batch string, move ke
 func (im *importing) audited(ctx context.Context, tx kv.Tx) error {
 	r := im.resp
 	why := fmt.Sprintf("%d new, %d known, %d left out", r.GetAdded(), r.GetKnown(), r.GetBad()+r.GetConflicts())
+	if im.differing > 0 {
+		why += fmt.Sprintf(", %d with other passwords than those that are known", im.differing)
+	}
+	switch {
+	case im.header.GetDryRun():
+		why = "dry run: " + why
+	case !im.header.GetSkipBad() && r.GetBad()+r.GetConflicts() > 0:
+		why = "nothing was stored: " + why
+	}
 	for _, f := range im.files[:min(len(im.files), 3)] {
 		why += fmt.Sprintf("; SHA-256 %x", f.SHA256)
 	}
@@ -150,6 +237,7 @@ func (im *importing) take(report keystore.AddReport) {
 	r := im.resp
 	r.Added, r.Known, r.Conflicts = int64(report.Added), int64(report.Known), int64(len(report.Conflicts))
 	r.DifferingPids, r.ConflictingPids = nil, nil
+	im.differing = len(report.Differ)
 	if im.header.GetListConflicts() {
 		r.ConflictingPids = each(report.Conflicts[:min(len(report.Conflicts), maxConflict)], amt.PID.String)
 	}
@@ -207,17 +295,20 @@ func (im *importing) next(ctx context.Context) ([]*scsv1.ImportRow, error) {
 	if err := im.stopped(ctx); err != nil {
 		return nil, err
 	}
-	m, err := im.stream.Recv()
+	m, err := im.receive(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if m.GetEnd() != nil {
-		return nil, im.end(m.GetEnd())
+		return nil, im.end(ctx, m.GetEnd())
 	}
 	if m.GetRows() == nil {
 		return nil, errProtocol
 	}
 	rows := m.GetRows().GetRows()
+	if len(rows) > 0 {
+		im.silence.Reset(im.patience)
+	}
 	im.resp.Rows += int64(len(rows))
 	v := &violations{}
 	v.between("rows.rows", int64(len(rows)), 0, maxRows)
@@ -229,7 +320,7 @@ func (im *importing) next(ctx context.Context) ([]*scsv1.ImportRow, error) {
 
 // end takes what is known of the files; nothing may follow. The error is io.EOF
 // when all is well.
-func (im *importing) end(e *scsv1.ImportEnd) error {
+func (im *importing) end(ctx context.Context, e *scsv1.ImportEnd) error {
 	v := &violations{}
 	v.between("end.files", int64(len(e.GetFiles())), 0, maxFiles)
 	for _, f := range e.GetFiles()[:min(len(e.GetFiles()), maxFiles)] {
@@ -242,7 +333,7 @@ func (im *importing) end(e *scsv1.ImportEnd) error {
 	if err := v.err(); err != nil {
 		return err
 	}
-	_, err := im.stream.Recv()
+	_, err := im.receive(ctx)
 	if err == nil {
 		return errProtocol
 	}

@@ -42,6 +42,8 @@ var refusals = []Refusal{
 	{errStopping, codes.Unavailable, "ServerStopping", "try again in a moment"},
 	{errWatches, codes.ResourceExhausted, "TooManyWatches", "end some of this user's watches"},
 	{errCalls, codes.ResourceExhausted, "TooManyCalls", "wait for some of this user's calls to end"},
+	{errImports, codes.ResourceExhausted, "TooManyImports", "wait until another import has ended"},
+	{errSilent, codes.Aborted, "ImportSilent", "nothing was imported: send the list again, from a file"},
 	{errFull, codes.ResourceExhausted, "StoreFull", "make room on the disk of the server's data directory: nothing is lost, and set-ups go on by themselves"},
 	{errAhead, codes.OutOfRange, "EventsAhead", "list, and watch after snapshot_sequence"},
 	{errRepeated, codes.AlreadyExists, "RequestIDUsed", "choose a new request_id"},

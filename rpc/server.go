@@ -78,6 +78,9 @@ type Server struct {
 	mu      sync.Mutex     // guards what follows
 	watches map[string]int // by user
 	calls   map[string]int // by user
+	imports map[string]int // by user
+
+	importIdle time.Duration // ImportIdle, but in tests
 }
 
 // New makes a server for connections that TLS has verified as t says: see TLS.
@@ -97,7 +100,7 @@ func New(c Config, t *tls.Config) (*Server, error) {
 	if c.SignOfLife == 0 {
 		c.SignOfLife = 30 * time.Second
 	}
-	s := &Server{cfg: c, health: health.NewServer(), stopping: make(chan struct{}), watches: map[string]int{}, calls: map[string]int{}}
+	s := &Server{cfg: c, health: health.NewServer(), stopping: make(chan struct{}), watches: map[string]int{}, calls: map[string]int{}, imports: map[string]int{}, importIdle: ImportIdle}
 	s.grpc = grpc.NewServer(
 		grpc.Creds(credentials.NewTLS(t)),
 		grpc.ChainUnaryInterceptor(append(c.Unary, s.unary)...),
