@@ -105,7 +105,7 @@ const cardsPerPage = 4
 const (
 	margin     = 12.0
 	headHeight = 11.0
-	footHeight = 19.0
+	footHeight = 22.0
 	cardGap    = 3.0
 )
 
@@ -159,6 +159,7 @@ func (p *page) begin(number int) {
 // legend is what the foot of each page says.
 var legend = []string{
 	"SECRET: whoever holds this sheet can set these PCs up, and can listen in on their set-up. Keep it like a key, and shred it when the PCs are done.",
+	"At the PC: enter MEBx, change its password first, then type PID and PPS where it asks for the TLS PSK pair, and leave MEBx so that it says hello.",
 	"A bar under a character: it is a digit. Everything else is a letter, so there is no need to guess 0 or O, 1 or I, 5 or S. A small box is a space.",
 	"The number under a group is the sum of the ASCII codes (0 is 48, A is 65) of the characters before the last one. Divided by 36 it leaves the",
 	"last one, the check character: 0 to 9, and A for 10 to Z for 35. scsctl keys check names the group that was mistyped.",

@@ -170,13 +170,31 @@ func (a *app) batchSecrets(c *cobra.Command, req *scsv1.UpdateBatchRequest, expi
 	return false, usage("--current-password %q: want prompt or none; a password does not belong on a command line", password)
 }
 
+// confirmRetire asks for the batch's name, once it is known what that would end.
+func (a *app) confirmRetire(ctx context.Context, conn *grpc.ClientConn, name string, yes bool) error {
+	asked, cancel := context.WithTimeout(ctx, a.timeout)
+	defer cancel()
+	resp, err := scsv1.NewKeyServiceClient(conn).GetBatch(asked, &scsv1.GetBatchRequest{Name: name})
+	if err != nil || resp.GetBatch().GetRetireTime() != nil {
+		return err
+	}
+	n := available(resp.GetBatch())
+	return a.confirm(ctx, yes, name, fmt.Sprintf("batch %s: %s would be withdrawn for good. Type the batch's name to go on: ", printable(name), plural(n, "unused pair")))
+}
+
 func (a *app) batchRetire() *cobra.Command {
 	var req scsv1.RetireBatchRequest
+	var yes bool
 	c := &cobra.Command{
-		Use: "retire NAME", Short: "Withdraw a batch's pairs that were never used", Args: takes("NAME"),
+		Use: "retire NAME", Short: "Withdraw a batch's pairs that were never used, for good", Args: takes("NAME"),
+		Long: "Withdraw every pair of a batch that no PC has used, and close the batch. It is for good: neither the batch nor\n" +
+			"its pairs come back. It asks before it does so.",
 		RunE: func(c *cobra.Command, args []string) error {
 			req.Name = args[0]
 			return a.stream(c.Context(), func(ctx context.Context, conn *grpc.ClientConn) error {
+				if err := a.confirmRetire(ctx, conn, args[0], yes); err != nil {
+					return err
+				}
 				resp, err := scsv1.NewKeyServiceClient(conn).RetireBatch(ctx, &req)
 				if err != nil {
 					f := explain(err)
@@ -192,5 +210,6 @@ func (a *app) batchRetire() *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&req.Reason, "reason", "", "why, for the audit log and the pairs' stories")
+	c.Flags().BoolVar(&yes, "yes", false, "do not ask")
 	return c
 }

@@ -14,9 +14,9 @@ import (
 func (a *app) keysRestore() *cobra.Command {
 	var req scsv1.RestoreKeyRequest
 	c := &cobra.Command{
-		Use: "restore PID", Short: "Take a retired pair back, or one that came as used", Args: takes("PID"),
-		Long: "Make a pair available again that was retired with its batch, or that a list brought as used. A pair that a\n" +
-			"device ever held, or that was revoked, does not come back.",
+		Use: "restore PID", Short: "Take a pair back that came as used", Args: takes("PID"),
+		Long: "Make a pair available again that a list or a setup.bin brought as used. A pair that a device ever held, that\n" +
+			"was revoked, or whose batch is retired does not come back.",
 		RunE: func(c *cobra.Command, args []string) error {
 			req.Pid = args[0]
 			return a.call(c.Context(), func(ctx context.Context, conn *grpc.ClientConn) error {

@@ -22,6 +22,7 @@ const (
 	outcomeElsewhere  = "elsewhere"  // not consumed, but a PC uses or used the pair
 	outcomeSetUp      = "set-up"     // consumed, and a PC came with the pair
 	outcomeWaiting    = "waiting"    // consumed, and the PC that said hello stands in the inbox
+	outcomeDuplicate  = "duplicate"  // a PC came with the pair, and another one says hello with it
 	outcomeSilent     = "silent"     // consumed, and no PC ever said hello with the pair
 	outcomeWithdrawn  = "withdrawn"  // consumed or not: the pair is revoked
 	outcomeUnknown    = "unknown"    // the server does not know the pair
@@ -55,12 +56,13 @@ func (a *app) usbReconcile() *cobra.Command {
 			"  elsewhere   not consumed, but a PC uses or used the pair\n" +
 			"  set-up      consumed, and a PC came with the pair\n" +
 			"  waiting     consumed, and the PC that said hello stands in the inbox\n" +
+			"  duplicate   a PC came with the pair, and another one says hello with it\n" +
 			"  silent      consumed, and no PC said hello with the pair\n" +
 			"  withdrawn   the pair is revoked\n" +
 			"  unknown     the server does not know the pair\n" +
 			"  unreadable  the record holds no PID\n" +
 			"Nothing is changed, neither in the file nor at the server. It ends with status 0 when every consumed record is\n" +
-			"accounted for, and 5 when one is silent, waiting, unknown or unreadable, or a record is used elsewhere.",
+			"accounted for, and 5 when one is silent, waiting, duplicate, unknown or unreadable, or used elsewhere.",
 		RunE: func(c *cobra.Command, args []string) error {
 			records, err := readRecords(args[0])
 			if err != nil {
@@ -118,38 +120,38 @@ func (a *app) reconcile(ctx context.Context, conn *grpc.ClientConn, name string,
 		return err
 	}
 	open := 0
-	for _, o := range []string{outcomeSilent, outcomeWaiting, outcomeUnknown, outcomeUnreadable, outcomeElsewhere} {
+	for _, o := range []string{outcomeSilent, outcomeWaiting, outcomeDuplicate, outcomeUnknown, outcomeUnreadable, outcomeElsewhere} {
 		open += rec.Counts[o]
 	}
 	if open > 0 {
-		return partly("look at these PCs: silent ones may have no network, or were not told the server's address", "%s not accounted for", plural(open, "record"))
+		return partly("look at these PCs: silent ones may have no network, or were not told the server's address; duplicates need a pair of their own", "%s not accounted for", plural(open, "record"))
 	}
 	return nil
 }
 
 // inboxByPID finds what PCs that said hello wait for.
-func (a *app) inboxByPID(ctx context.Context, conn *grpc.ClientConn) (map[string]*scsv1.InboxItem, error) {
+func (a *app) inboxByPID(ctx context.Context, conn *grpc.ClientConn) (map[string][]*scsv1.InboxItem, error) {
 	client := scsv1.NewProvisioningServiceClient(conn)
 	items, err := collect(a, 0, func(size int32, token string) ([]*scsv1.InboxItem, string, error) {
 		resp, err := client.ListInbox(ctx, &scsv1.ListInboxRequest{PageSize: size, PageToken: token})
 		return resp.GetItems(), resp.GetNextPageToken(), err
 	})
-	m := map[string]*scsv1.InboxItem{}
+	m := map[string][]*scsv1.InboxItem{}
 	for _, it := range items {
 		if it.GetPid() != "" {
-			m[it.GetPid()] = it
+			m[it.GetPid()] = append(m[it.GetPid()], it)
 		}
 	}
 	return m, err
 }
 
 // outcome asks for the pair of one record.
-func (a *app) outcome(ctx context.Context, client scsv1.KeyServiceClient, inbox map[string]*scsv1.InboxItem, r *reconciledRecord) error {
+func (a *app) outcome(ctx context.Context, client scsv1.KeyServiceClient, inbox map[string][]*scsv1.InboxItem, r *reconciledRecord) error {
 	if r.PID == "" {
 		r.Outcome = outcomeUnreadable
 		return nil
 	}
-	if it := inbox[r.PID]; it != nil {
+	for _, it := range inbox[r.PID] {
 		r.Device, r.Why = it.GetUuid(), it.GetReason()
 	}
 	call, cancel := context.WithTimeout(ctx, a.timeout)
@@ -164,10 +166,16 @@ func (a *app) outcome(ctx context.Context, client scsv1.KeyServiceClient, inbox 
 	}
 	k := resp.GetKey()
 	r.State = word(k.GetState())
-	if k.GetUuid() != "" {
-		r.Device = k.GetUuid()
-	}
 	r.Outcome = judge(r, k.GetState(), k.GetUuid() != "")
+	if k.GetUuid() == "" {
+		return nil
+	}
+	r.Device = k.GetUuid()
+	for _, it := range inbox[r.PID] {
+		if it.GetUuid() != k.GetUuid() {
+			r.Outcome, r.Device, r.Why = outcomeDuplicate, it.GetUuid(), it.GetReason()
+		}
+	}
 	return nil
 }
 
@@ -203,7 +211,7 @@ func (rec *reconciled) table(w io.Writer, all bool) {
 		columns(w, []string{"RECORD", "PID", "CONSUMED", "OUTCOME", "PAIR", "DEVICE", "WHY"}, rows)
 	}
 	_, _ = fmt.Fprintf(w, "%s: %s", printable(rec.File), plural(len(rec.Records), "record"))
-	for _, o := range []string{outcomeSetUp, outcomeWaiting, outcomeSilent, outcomeLeft, outcomeElsewhere, outcomeWithdrawn, outcomeUnknown, outcomeUnreadable} {
+	for _, o := range []string{outcomeSetUp, outcomeWaiting, outcomeDuplicate, outcomeSilent, outcomeLeft, outcomeElsewhere, outcomeWithdrawn, outcomeUnknown, outcomeUnreadable} {
 		if n := rec.Counts[o]; n > 0 {
 			_, _ = fmt.Fprintf(w, ", %d %s", n, o)
 		}

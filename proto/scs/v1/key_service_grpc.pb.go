@@ -58,8 +58,8 @@ type KeyServiceClient interface {
 	ListKeys(ctx context.Context, in *ListKeysRequest, opts ...grpc.CallOption) (*ListKeysResponse, error)
 	// RevokeKey withdraws a pair: no device can be set up with it any more.
 	RevokeKey(ctx context.Context, in *RevokeKeyRequest, opts ...grpc.CallOption) (*RevokeKeyResponse, error)
-	// RestoreKey makes a pair available again that was retired, or that came as
-	// used, and that no device ever held.
+	// RestoreKey makes a pair available again that came as used and that no device
+	// ever held.
 	RestoreKey(ctx context.Context, in *RestoreKeyRequest, opts ...grpc.CallOption) (*RestoreKeyResponse, error)
 	// SetKeyPassword corrects the MEBx password that the PC of an available or
 	// reserved pair has before its set-up: the next try to log in uses it.
@@ -313,8 +313,8 @@ type KeyServiceServer interface {
 	ListKeys(context.Context, *ListKeysRequest) (*ListKeysResponse, error)
 	// RevokeKey withdraws a pair: no device can be set up with it any more.
 	RevokeKey(context.Context, *RevokeKeyRequest) (*RevokeKeyResponse, error)
-	// RestoreKey makes a pair available again that was retired, or that came as
-	// used, and that no device ever held.
+	// RestoreKey makes a pair available again that came as used and that no device
+	// ever held.
 	RestoreKey(context.Context, *RestoreKeyRequest) (*RestoreKeyResponse, error)
 	// SetKeyPassword corrects the MEBx password that the PC of an available or
 	// reserved pair has before its set-up: the next try to log in uses it.
