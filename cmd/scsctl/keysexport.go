@@ -99,7 +99,7 @@ func (a *app) exportPairs(ctx context.Context, client scsv1.KeyServiceClient, p 
 			if err := list.close(); err != nil {
 				return err
 			}
-			return file.Create()
+			return file.Place()
 		},
 		drop: file.Discard,
 	}

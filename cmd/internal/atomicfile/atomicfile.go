@@ -1,8 +1,12 @@
 // Package atomicfile writes files that are either there whole and durable, or
-// not there at all: a temporary file in the same folder, fsync, rename, fsync of
-// the folder.
+// not there at all: a file without a name in the same folder, fsync, the name,
+// fsync of the folder. Where a file system knows no files without a name, such as
+// FAT on a USB key, a hidden file of the pattern that Leftovers tells takes its
+// place; what a killed program left of it, the next writer of the same file
+// removes.
 //
-// It does not lock: of two writers of one file the later wins, whole.
+// It does not lock what it writes: of two writers of one file the later wins,
+// whole.
 package atomicfile
 
 import (
@@ -10,33 +14,24 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
-	"path/filepath"
 )
 
-// Errors of Write and Create.
+// Errors of Write, Create and Pending.
 var (
 	// ErrExists is returned by Create when the file is there already.
 	ErrExists = errors.New("the file exists already")
 	// ErrKind is returned by Write for a folder, a device, a pipe or a socket.
 	ErrKind = errors.New("it is not a file, and is not replaced")
+	// ErrPlaced is returned when writing went wrong and what was written may lie
+	// in its place all the same, now or after a power failure. With any other
+	// error it does not.
+	ErrPlaced = errors.New("what was written may be there all the same")
 )
 
 // Write puts data at path with the given mode, replacing what was there: a file,
 // or a symbolic link, which is not followed. Anything else is ErrKind.
 func Write(path string, data []byte, mode fs.FileMode) error {
-	if fi, err := os.Lstat(path); err == nil && !fi.Mode().IsRegular() && fi.Mode().Type() != fs.ModeSymlink {
-		return fmt.Errorf("%s: %w", path, ErrKind)
-	}
-	tmp, err := stage(path, bytesOf(data), mode)
-	if err != nil {
-		return err
-	}
-	if err := os.Rename(tmp, path); err != nil {
-		_ = os.Remove(tmp)
-		return fmt.Errorf("putting %s in its place: %w", path, err)
-	}
-	return syncDir(filepath.Dir(path))
+	return writeFrom(path, bytesOf(data), mode, true)
 }
 
 // Create is Write for a file that must not be there: ErrExists otherwise, and
@@ -48,31 +43,7 @@ func Create(path string, data []byte, mode fs.FileMode) error {
 // CreateFrom is Create for what write writes; an error of write leaves nothing
 // behind.
 func CreateFrom(path string, write func(io.Writer) error, mode fs.FileMode) error {
-	if _, err := os.Lstat(path); err == nil {
-		return fmt.Errorf("%s: %w", path, ErrExists)
-	}
-	tmp, err := stage(path, write, mode)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = os.Remove(tmp) }()
-	return place(tmp, path)
-}
-
-// place gives a durable temporary file its name, which nothing else may have.
-func place(tmp, path string) error {
-	// A link refuses to replace, where a rename would not. File systems that
-	// know no hard links, such as FAT on a USB key, get the rename.
-	err := os.Link(tmp, path)
-	switch {
-	case errors.Is(err, fs.ErrExist):
-		return fmt.Errorf("%s: %w", path, ErrExists)
-	case err != nil:
-		if err := os.Rename(tmp, path); err != nil {
-			return fmt.Errorf("putting %s in its place: %w", path, err)
-		}
-	}
-	return syncDir(filepath.Dir(path))
+	return writeFrom(path, write, mode, false)
 }
 
 // bytesOf writes data.
@@ -83,45 +54,14 @@ func bytesOf(data []byte) func(io.Writer) error {
 	}
 }
 
-// stage fills a new temporary file beside path and syncs it.
-func stage(path string, write func(io.Writer) error, mode fs.FileMode) (name string, err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+func writeFrom(path string, write func(io.Writer) error, mode fs.FileMode, replace bool) error {
+	p, err := begin(path, mode, replace)
 	if err != nil {
-		return "", fmt.Errorf("writing %s: %w", path, err)
+		return err
 	}
-	defer func() {
-		if err != nil {
-			_ = f.Close()
-			_ = os.Remove(f.Name())
-		}
-	}()
-	// A temporary file has 0600 already; FAT knows no modes and refuses to set any.
-	if mode != 0o600 {
-		if err := f.Chmod(mode); err != nil {
-			return "", fmt.Errorf("writing %s: %w", path, err)
-		}
+	defer p.Discard()
+	if err := write(p.f); err != nil {
+		return fmt.Errorf("writing %s: %w", path, err)
 	}
-	if err := write(f); err != nil {
-		return "", fmt.Errorf("writing %s: %w", path, err)
-	}
-	if err := f.Sync(); err != nil {
-		return "", fmt.Errorf("writing %s: %w", path, err)
-	}
-	if err := f.Close(); err != nil {
-		return "", fmt.Errorf("writing %s: %w", path, err)
-	}
-	return f.Name(), nil
-}
-
-// syncDir makes a rename durable.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return fmt.Errorf("syncing %s: %w", dir, err)
-	}
-	defer func() { _ = d.Close() }()
-	if err := d.Sync(); err != nil {
-		return fmt.Errorf("syncing %s: %w", dir, err)
-	}
-	return nil
+	return p.Place()
 }

@@ -46,14 +46,14 @@ func TestPending(t *testing.T) {
 	if _, err := p.Write([]byte("two")); err != nil {
 		t.Fatal(err)
 	}
-	if err := p.Create(); err != nil {
+	if err := p.Place(); err != nil {
 		t.Fatal(err)
 	}
 	expect(t, path, "one two", 0o600)
 	p.Discard() // too late
 	alone(t, dir, "f")
-	if err := p.Create(); !errors.Is(err, os.ErrClosed) {
-		t.Errorf("a second Create: got %v", err)
+	if err := p.Place(); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("a second Place: got %v", err)
 	}
 	if _, err := p.Write(nil); !errors.Is(err, os.ErrClosed) {
 		t.Errorf("writing behind the end: got %v", err)
@@ -74,7 +74,7 @@ func TestPendingLeavesNothing(t *testing.T) {
 	if err := os.WriteFile(path, []byte("another's"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := late.Create(); !errors.Is(err, atomicfile.ErrExists) {
+	if err := late.Place(); !errors.Is(err, atomicfile.ErrExists) {
 		t.Errorf("got %v, want ErrExists", err)
 	}
 	expect(t, path, "another's", 0o600)
