@@ -60,7 +60,7 @@ type deviceImporter struct {
 
 	up       *upload[scsv1.ImportDevicesRequest, scsv1.ImportDevicesResponse]
 	pending  []*scsv1.ImportDevicesRow
-	rejected []*scsv1.RejectedDevice // that were never sent
+	rejected []*scsv1.RejectedDevice // that were never sent, the first maxTold
 }
 
 func (im *deviceImporter) run(ctx context.Context, client scsv1.DeviceServiceClient, paths []string) error {
@@ -122,7 +122,9 @@ func (im *deviceImporter) sendAll() error {
 		opts := im.options(f)
 		opts.Bad = func(e *batch.RowError) {
 			im.tellBad(e)
-			im.rejected = append(im.rejected, &scsv1.RejectedDevice{Place: fmt.Sprintf("%s:%d", e.File, e.Line), Reason: "BadRow", Message: e.What()})
+			if len(im.rejected) < maxTold {
+				im.rejected = append(im.rejected, &scsv1.RejectedDevice{Place: fmt.Sprintf("%s:%d", e.File, e.Line), Reason: "BadRow", Message: e.What()})
+			}
 		}
 		err := batch.ReadDevices(f.name, f.r, im.encoding, opts, func(d batch.Device) error { return im.add(f.name, d) })
 		if bad := (*batch.RowErrors)(nil); err != nil && !errors.As(err, &bad) {

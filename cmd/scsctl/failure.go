@@ -99,6 +99,9 @@ func (f *failure) fromStatus(st *status.Status) {
 		switch d := d.(type) {
 		case *errdetails.ErrorInfo:
 			f.hint = d.GetMetadata()["hint"]
+			if d.GetReason() == "ExportOpen" {
+				f.hint += "; before --discard look for FILE and " + atomicfile.Leftovers("FILE") + ", which a killed command may have left"
+			}
 		case *errdetails.BadRequest:
 			f.message, f.more = violations(d)
 		}

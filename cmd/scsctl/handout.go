@@ -33,8 +33,7 @@ func (h *handOut) run(ctx context.Context, a *app, client scsv1.KeyServiceClient
 	}
 	if err != nil {
 		h.drop()
-		a.abandon(ctx, client, id)
-		return nil, err
+		return nil, a.broken(ctx, client, id, err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, a.timeout)
 	defer cancel()
@@ -45,6 +44,24 @@ func (h *handOut) run(ctx context.Context, a *app, client scsv1.KeyServiceClient
 		return nil, f
 	}
 	return resp, nil
+}
+
+// broken ends an export whose file could not be made, and returns the error to
+// tell. Pairs that may lie in a file must not be handed out again: their export
+// stays open.
+func (a *app) broken(ctx context.Context, client scsv1.KeyServiceClient, id string, err error) error {
+	if id == "" || !errors.Is(err, atomicfile.ErrPlaced) {
+		a.abandon(ctx, client, id)
+		return err
+	}
+	f := explain(err)
+	f.hint = "the export stays open, for its pairs may be in a file: tell the server with: scsctl usb finish " + id +
+		"; only if no file has them, now and after a restart: scsctl usb finish --discard " + id
+	if half := (*halfWritten)(nil); errors.As(err, &half) && half.replaced {
+		f.hint = "the export stays open, for its pairs are in what was written: tell the server with: scsctl usb finish " + id +
+			"; then run the same command again for the whole batch"
+	}
+	return f
 }
 
 // receive returns the identity of the export even with an error, as soon as it is

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -47,6 +46,10 @@ func (a *app) keysSheet() *cobra.Command {
 }
 
 func (a *app) printSheet(ctx context.Context, client scsv1.KeyServiceClient, req *scsv1.ExportBatchRequest, out string, paper sheet.Paper) error {
+	file, err := atomicfile.Begin(out) // what keeps it from being written is known before a secret leaves the server
+	if err != nil {
+		return err
+	}
 	s := &sheet.Sheet{Batch: req.GetBatch(), Printed: time.Now(), Paper: paper}
 	h := &handOut{
 		req: req,
@@ -55,13 +58,12 @@ func (a *app) printSheet(ctx context.Context, client scsv1.KeyServiceClient, req
 			return addCard(s, k)
 		},
 		keep: func() error {
-			var b bytes.Buffer
-			if err := s.Write(&b); err != nil {
+			if err := s.Write(file); err != nil {
 				return err
 			}
-			return atomicfile.Create(out, b.Bytes(), 0o600)
+			return file.Place()
 		},
-		drop: func() {},
+		drop: file.Discard,
 	}
 	resp, err := h.run(ctx, a, client)
 	if err != nil {

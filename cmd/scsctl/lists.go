@@ -4,11 +4,9 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"hash"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -36,6 +34,7 @@ type lists struct {
 	columns  string
 	layout   batch.Layout
 	rejects  string
+	inClear  bool   // the rejects of encrypted lists may be
 	identity string // a file of secret keys of age
 
 	separator string
@@ -65,6 +64,7 @@ func (l *lists) flags(f *pflag.FlagSet) {
 	f.IntVar(&l.layout.Skip, "skip-lines", 0, "pass over so many lines before the header or the first row")
 	f.StringVar(&l.identity, "identity", "", "open files that keys export or age encrypted with the secret keys of this file")
 	f.StringVar(&l.rejects, "rejects", "", "with --skip-bad: write the rows that were left out to this new file, to be mended and imported again")
+	f.BoolVar(&l.inClear, "rejects-plaintext", false, "with --identity and --rejects: write the rows of an encrypted list that were left out in plain text")
 }
 
 // check finds what is wrong with the flags before anything is opened.
@@ -78,8 +78,16 @@ func (l *lists) check(dryRun, skipBad bool) error {
 	if l.layout.Separator, err = batch.ParseSeparator(l.separator); err != nil {
 		return usage("--separator: %v", err)
 	}
-	if l.rejects == "" {
+	switch {
+	case l.inClear && (l.rejects == "" || l.identity == ""):
+		return usage("--rejects-plaintext is for --rejects with --identity")
+	case l.rejects == "":
 		return nil
+	case l.identity != "" && !l.inClear:
+		return &failure{
+			code: exitUsage, message: "--rejects would write rows of an encrypted list in plain text",
+			hint: "add --rejects-plaintext if they may be, and keep the file like a key; without --rejects, the places of bad rows are told",
+		}
 	}
 	if dryRun || !skipBad {
 		return usage("--rejects is for --skip-bad without --dry-run")
@@ -241,75 +249,6 @@ func (l *lists) sameShape() error {
 			return failed("import the files one by one, each with its own --rejects", "%s and %s have different columns, and a file of rejects has one header: nothing was imported", first.name, f.name)
 		}
 	}
-	return nil
-}
-
-// rejected is a file of rejects in the making.
-type rejected struct {
-	buf  []byte
-	rows int
-}
-
-func (r *rejected) begin(head []string) {
-	if r.buf != nil {
-		return
-	}
-	r.buf = []byte{}
-	for _, line := range head {
-		r.buf = append(append(r.buf, line...), '\n')
-	}
-}
-
-// add writes why a row was left out, and the row if it is there.
-func (r *rejected) add(why string, line []byte) {
-	r.rows++
-	r.buf = append(r.buf, "# "+printable(why)+"\n"...)
-	if len(line) == 0 {
-		r.buf = append(r.buf, "# this row is not kept here: it cannot be read\n"...)
-		return
-	}
-	r.buf = append(append(r.buf, line...), '\n')
-}
-
-// writeRejects reads every file once more, with read for its rows, and writes
-// what add was given to the file of rejects.
-func (l *lists) writeRejects(ctx context.Context, read func(f *listFile, opts batch.Options, r *rejected) error) (int, error) {
-	out := &rejected{}
-	for _, f := range l.files {
-		sum := f.sum.Sum(nil)
-		f.close()
-		if err := l.openFile(ctx, f, f.held); err != nil {
-			return 0, err
-		}
-		out.begin(f.head)
-		err := read(f, batch.Options{Layout: l.layout, Raw: true, Bad: func(e *batch.RowError) { out.add(e.Error(), e.Raw.Reveal()) }}, out)
-		if bad := (*batch.RowErrors)(nil); err != nil && !errors.As(err, &bad) {
-			return 0, err
-		}
-		again, err := f.sha256()
-		if err != nil {
-			return 0, err
-		}
-		if !bytes.Equal(again, sum) {
-			return 0, fmt.Errorf("%s has changed meanwhile", f.name)
-		}
-	}
-	if out.rows == 0 {
-		return 0, nil
-	}
-	return out.rows, atomicfile.Create(l.rejects, out.buf, fs.FileMode(0o600))
-}
-
-// keepRejects is writeRejects behind an import that left something out.
-func (l *lists) keepRejects(ctx context.Context, left int64, read func(f *listFile, opts batch.Options, r *rejected) error) error {
-	if l.rejects == "" || left == 0 {
-		return nil
-	}
-	n, err := l.writeRejects(ctx, read)
-	if err != nil {
-		return failed("run the same command again: what is in stays as it is, and the rejects are written", "the other rows are in; the rejects could not be written: %w", err)
-	}
-	l.say("note: %s in %s, readable by you only", plural(n, "row"), l.rejects)
 	return nil
 }
 

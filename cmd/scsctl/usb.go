@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/amtscs/amtscs/amt"
+	"github.com/amtscs/amtscs/cmd/internal/atomicfile"
 	scsv1 "github.com/amtscs/amtscs/proto/scs/v1"
 	"github.com/amtscs/amtscs/setupbin"
 )
@@ -32,8 +33,7 @@ func (a *app) writeSetup(ctx context.Context, client scsv1.KeyServiceClient, s *
 		err = s.write(files)
 	}
 	if err != nil {
-		a.abandon(ctx, client, id)
-		return err
+		return a.broken(ctx, client, id, err)
 	}
 	fctx, cancel := context.WithTimeout(ctx, a.timeout)
 	defer cancel()
@@ -113,6 +113,10 @@ func (a *app) usbFinish() *cobra.Command {
 	var discard bool
 	c := &cobra.Command{
 		Use: "finish EXPORT", Short: "Tell the server how an export ended that usb write could not finish", Args: takes("EXPORT"),
+		Long: "Tell the server how an export ended that usb write, keys export or keys sheet could not finish: the file is good\n" +
+			"and its pairs count as exported, or with --discard there is none and the pairs are as before.\n\n" +
+			"Before --discard, look for the file, and beside it for hidden ones: a program that was killed while it wrote\n" +
+			"FILE may have left pairs in " + atomicfile.Leftovers("FILE") + ". Remove them; the same command would, too, on its next run.",
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.call(c.Context(), func(ctx context.Context, conn *grpc.ClientConn) error {
 				resp, err := scsv1.NewKeyServiceClient(conn).FinishExport(ctx, &scsv1.FinishExportRequest{ExportId: args[0], Written: !discard})
@@ -125,6 +129,6 @@ func (a *app) usbFinish() *cobra.Command {
 			})
 		},
 	}
-	c.Flags().BoolVar(&discard, "discard", false, "no file was kept: the pairs are as before")
+	c.Flags().BoolVar(&discard, "discard", false, "no file was kept, no hidden one either: the pairs are as before")
 	return c
 }

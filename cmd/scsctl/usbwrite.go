@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -236,6 +235,9 @@ func (s *setupFile) files(keys []*scsv1.ExportedKey) ([]keyFile, error) {
 	if each > 0 {
 		n = (len(keys) + each - 1) / each
 	}
+	if n > maxKeyFiles {
+		return nil, failed("choose a larger --count, or smaller batches", "%d files: at most %d in one call", n, maxKeyFiles)
+	}
 	files := make([]keyFile, n)
 	for i := range files {
 		part := keys[i*each : min((i+1)*each, len(keys))]
@@ -278,31 +280,4 @@ func (s *setupFile) encode(keys []*scsv1.ExportedKey) ([]byte, error) {
 		return nil, err
 	}
 	return b.Bytes(), nil
-}
-
-// write makes the files, each whole and durable, or none: when one cannot be
-// made, those that were made new are removed.
-func (s *setupFile) write(files []keyFile) error {
-	for _, f := range files {
-		if err := s.replaceable(f.name); err != nil {
-			return err
-		}
-	}
-	put, made := atomicfile.Create, []string{}
-	if s.again {
-		put = atomicfile.Write
-	}
-	for _, f := range files {
-		_, before := os.Lstat(f.name)
-		if err := put(f.name, f.bytes, 0o600); err != nil {
-			for _, name := range made {
-				_ = os.Remove(name)
-			}
-			return err
-		}
-		if errors.Is(before, fs.ErrNotExist) {
-			made = append(made, f.name)
-		}
-	}
-	return nil
 }
