@@ -48,6 +48,20 @@ func ageOpen(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[2]), b, 0o600))
 }
 
+// ageSeal encrypts FILE for who has KEY.
+func ageSeal(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: ageseal KEY FILE OUT")
+	}
+	ids, err := age.ParseIdentities(strings.NewReader(ts.ReadFile(args[0])))
+	ts.Check(err)
+	var b bytes.Buffer
+	w, err := age.Encrypt(&b, ids[0].(*age.X25519Identity).Recipient())
+	ts.Check(err)
+	_, err = io.WriteString(w, ts.ReadFile(args[1]))
+	ts.Check(errors.Join(err, w.Close(), os.WriteFile(ts.MkAbs(args[2]), b.Bytes(), 0o600)))
+}
+
 // typed FILE OUT writes the first pair of an opened list as a person types it.
 func typed(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {

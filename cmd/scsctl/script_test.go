@@ -81,7 +81,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "ready": ready, "network": network, "get": get, "mode": mode, "firstpid": firstPID, "firstuuid": firstUUID,
-			"agekey": ageKey, "ageopen": ageOpen, "typed": typed, "pagetoken": pageToken,
+			"agekey": ageKey, "ageopen": ageOpen, "ageseal": ageSeal, "typed": typed, "pagetoken": pageToken,
 		},
 		RequireExplicitExec: true,
 	})
