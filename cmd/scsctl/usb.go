@@ -23,6 +23,9 @@ func (a *app) usb() *cobra.Command {
 // writeSetup keeps the order that loses nothing: the server stores the intention
 // and hands out the pairs, the file is made durable, the server is told.
 func (a *app) writeSetup(ctx context.Context, client scsv1.KeyServiceClient, s *setupFile) error {
+	if err := s.tryOut(); err != nil {
+		return err
+	}
 	id, keys, err := a.export(ctx, client, s)
 	var files []keyFile
 	if err == nil {

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 
 	"github.com/amtscs/amtscs/cmd/internal/atomicfile"
@@ -30,6 +32,36 @@ func (h *halfWritten) Error() string {
 }
 
 func (h *halfWritten) Unwrap() error { return h.cause }
+
+// tryOut finds out, before a secret leaves the server, whether the file can be
+// made, and removes what a killed usb write left, for the server may refuse to
+// hand out more before it hears about that.
+func (s *setupFile) tryOut() error {
+	if s.count == 0 {
+		begin := atomicfile.Begin
+		if s.again {
+			begin = atomicfile.BeginReplace
+		}
+		p, err := begin(s.out)
+		if err == nil {
+			p.Discard()
+		}
+		return err
+	}
+	dir, base := filepath.Split(s.out)
+	ext := filepath.Ext(base)
+	left := regexp.MustCompile(`^\.(` + regexp.QuoteMeta(base[:len(base)-len(ext)]) + `(-[0-9]+)?` + regexp.QuoteMeta(ext) + `)\.[0-9]+\.part$`)
+	entries, err := os.ReadDir(filepath.Dir(s.out))
+	if err != nil {
+		return fmt.Errorf("looking at the folder of the files: %w", err)
+	}
+	for _, e := range entries {
+		if m := left.FindStringSubmatch(e.Name()); m != nil {
+			atomicfile.Sweep(filepath.Join(dir, m[1]))
+		}
+	}
+	return nil
+}
 
 // write makes the files. All are whole and durable before the first has its name,
 // so that a full disk changes nothing; when one then cannot get its name, those

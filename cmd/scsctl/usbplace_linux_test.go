@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/amtscs/amtscs/cmd/internal/atomicfile"
 	scsv1 "github.com/amtscs/amtscs/proto/scs/v1"
@@ -201,5 +203,50 @@ func TestKeyFilesAreBounded(t *testing.T) {
 	}
 	if list, err := os.ReadDir(dir); err != nil || len(list) != maxKeyFiles {
 		t.Errorf("got %d files, %v", len(list), err)
+	}
+}
+
+// TestLeftoversGoBeforeTheServerIsAsked: it may refuse because of the very export
+// that was killed.
+func TestLeftoversGoBeforeTheServerIsAsked(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		count      int
+		left, stay []string
+	}{
+		{0, []string{".setup.bin.17.part"}, []string{".setup-1.bin.17.part", ".setup.bin.part", ".other.bin.17.part"}},
+		{5, []string{".setup.bin.17.part", ".setup-1.bin.17.part", ".setup-02.bin.4.part"}, []string{".setup-x.bin.1.part", ".setup-1.bin.x.part"}},
+	} {
+		dir := t.TempDir()
+		for _, name := range append(slices.Clone(c.left), c.stay...) {
+			if err := os.WriteFile(filepath.Join(dir, name), []byte("secret"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		server := faultyExports{broken: status.Error(codes.FailedPrecondition, "an export of this batch was begun and not finished")}
+		if f, finished := wrote(t, &server, setupIn(dir, c.count)); f == nil || finished != "" {
+			t.Errorf("got %+v; the server was told %q", f, finished)
+		}
+		slices.Sort(c.stay)
+		list, err := os.ReadDir(dir)
+		got := []string{}
+		for _, e := range list {
+			got = append(got, e.Name())
+		}
+		if err != nil || !slices.Equal(got, c.stay) {
+			t.Errorf("got %v, %v, want %v", got, err, c.stay)
+		}
+	}
+}
+
+// TestNothingIsAskedForNoFolder: no export is begun for a file that cannot be made.
+func TestNothingIsAskedForNoFolder(t *testing.T) {
+	t.Parallel()
+	for _, count := range []int{0, 5} {
+		server := keysOf(1)
+		f, finished := wrote(t, &server, setupIn(filepath.Join(t.TempDir(), "none"), count))
+		if f == nil || !errors.Is(f, os.ErrNotExist) || finished != "" {
+			t.Errorf("got %+v; the server was told %q", f, finished)
+		}
 	}
 }

@@ -47,7 +47,7 @@ func (p *Pending) start(mode fs.FileMode) error {
 	if err := syncFolder(p.dir); err != nil {
 		return fmt.Errorf("syncing %s: %w", p.dir.Name(), err)
 	}
-	sweep(p.path)
+	Sweep(p.path)
 	fi, err := os.Lstat(p.path)
 	switch {
 	case err == nil && !p.replace:

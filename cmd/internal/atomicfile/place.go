@@ -140,9 +140,10 @@ func openNamed(path string) (*os.File, error) {
 	return nil, errors.New("its hidden file is taken away again and again")
 }
 
-// sweep removes what killed writers of path left. What it cannot remove stays:
-// the next write of the folder tells why.
-func sweep(path string) {
+// Sweep removes the hidden files that killed writers of path left beside it, as
+// every beginning of path does; those that are being written stay. It is on Linux
+// only, and what cannot be removed stays.
+func Sweep(path string) {
 	before, after := around(path)
 	entries, _ := os.ReadDir(filepath.Dir(path))
 	for _, e := range entries {
