@@ -161,6 +161,25 @@ func TestNewFilesAreTakenBack(t *testing.T) {
 	}
 }
 
+// TestReplacedIsTold is TestReplacedHalf for everybody: the error says that pairs
+// are in a file exactly when the old content is gone.
+func TestReplacedIsTold(t *testing.T) {
+	t.Parallel()
+	s := setupIn(t.TempDir(), 1)
+	files, err := s.files(slices.Repeat([]*scsv1.ExportedKey{plantedKey}, 2))
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := oldFiles(t, files[0].name)
+	files[1].name = filepath.Join(filepath.Dir(s.out), strings.Repeat("n", 300))
+	err = s.write(files)
+	b, e := os.ReadFile(files[0].name)
+	half := (*halfWritten)(nil)
+	if told := errors.As(err, &half) && half.replaced; err == nil || e != nil || told == bytes.Equal(b, old) {
+		t.Errorf("got %v; old content: %t, %v", err, bytes.Equal(b, old), e)
+	}
+}
+
 // TestHandOutMayBeThere: of a file that may be there the server hears nothing, and
 // the person hears both ways out.
 func TestHandOutMayBeThere(t *testing.T) {

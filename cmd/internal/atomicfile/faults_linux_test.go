@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -55,7 +56,7 @@ func hold(path string, named bool) {
 	_, err = p.Write([]byte("secret"))
 	must(err)
 	fmt.Println("written")
-	select {}
+	time.Sleep(time.Hour)
 }
 
 func helper(t *testing.T, act, path string) *exec.Cmd {
