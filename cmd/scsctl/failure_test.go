@@ -99,3 +99,19 @@ func TestLostReply(t *testing.T) {
 		t.Errorf("got %+v", f)
 	}
 }
+
+// TestOpenExportNamesLeftovers: the hint comes from the server; where a killed
+// command may have left pairs, scsctl knows.
+func TestOpenExportNamesLeftovers(t *testing.T) {
+	t.Parallel()
+	for reason, want := range map[string]bool{"ExportOpen": true, "BatchExists": false} {
+		st, err := status.New(codes.FailedPrecondition, "no").WithDetails(&errdetails.ErrorInfo{Reason: reason, Metadata: map[string]string{"hint": "scsctl usb finish --discard 7"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		hint := explain(st.Err()).hint
+		if !strings.HasPrefix(hint, "scsctl usb finish --discard 7") || strings.Contains(hint, ".FILE.*.part") != want {
+			t.Errorf("%s: got %q", reason, hint)
+		}
+	}
+}
