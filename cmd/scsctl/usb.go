@@ -64,7 +64,9 @@ func (a *app) warnMany(files []keyFile) {
 // export receives the pairs. The identity of the export is returned even with an
 // error, as soon as it is known.
 func (a *app) export(ctx context.Context, client scsv1.KeyServiceClient, s *setupFile) (id string, keys []*scsv1.ExportedKey, err error) {
-	stream, err := client.ExportBatch(ctx, &scsv1.ExportBatchRequest{Batch: s.batch, Again: s.again, Reason: s.reason})
+	stream, err := client.ExportBatch(ctx, &scsv1.ExportBatchRequest{
+		Batch: s.batch, Again: s.again, Reason: s.reason, Medium: scsv1.ExportMedium_EXPORT_MEDIUM_USB_KEY,
+	})
 	if err != nil {
 		return "", nil, err
 	}
@@ -91,6 +93,10 @@ func (s *setupFile) setupRecord(k *scsv1.ExportedKey) (*setupbin.Record, error) 
 		return nil, fmt.Errorf("the server's answer for %v: %w", pid, err)
 	}
 	r, err := s.record(amt.Pair{PID: pid, PPS: pps}, amt.NewSecretString(k.GetCurrentPassword()), amt.NewSecretString(k.GetNewPassword())).Record(s.v)
+	if err != nil && k.GetNewPassword() == "" {
+		return nil, failed("a set-up record sets a new MEBx password, and this pair has none: generate pairs for USB keys, or import them with one",
+			"pair %v: %w", pid, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("pair %v: %w", pid, err)
 	}
