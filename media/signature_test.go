@@ -99,7 +99,7 @@ func TestPools(t *testing.T) {
 	if err := d.Allow(1<<20, true); !errors.Is(err, ErrInUse) || !strings.Contains(err.Error(), "the kernel says that it is taken") {
 		t.Errorf("ZFS: got %v", err)
 	}
-	for _, point := range []string{"/", "/home", "/home/anna", "/srv", "/opt", "/usr/local", "/var/lib/x"} {
+	for _, point := range []string{"/", "/home", "/srv", "/srv/www", "/opt", "/usr/local", "/var/lib/x"} {
 		mounted(t, s, "30 22 8:17 / "+point+" rw - ext4 /dev/sdb1 rw\n")
 		if d, err = s.Inspect(device(s, "sdb")); err != nil {
 			t.Fatal(err)
