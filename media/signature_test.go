@@ -29,7 +29,8 @@ func TestRecognise(t *testing.T) {
 		}
 		trials = append(trials, trial{s.name, at, s.magic})
 	}
-	trials = append(trials,
+	trials = append(
+		trials,
 		trial{"ZFS", 128 << 10, "\x0c\xb1\xba\x00\x00\x00\x00\x00"}, // little-endian, first label
 		trial{"ZFS", 384<<10 + 5120, "\x00\x00\x00\x00\x00\xba\xb1\x0c"},
 		trial{"ZFS", 3<<20 - 128<<10, "\x0c\xb1\xba\x00\x00\x00\x00\x00"}, // last label
