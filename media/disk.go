@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 )
 
 // Errors of disks.
@@ -18,8 +18,13 @@ var (
 	// ErrInUse is returned for a disk that the system works on; nothing overrules
 	// it.
 	ErrInUse = errors.New("the system uses this disk")
-	// ErrForce is returned for a disk that is not removable or mounted.
+	// ErrMounted is returned for a disk that is mounted; nothing overrules it but
+	// unmounting.
+	ErrMounted = errors.New("it is mounted")
+	// ErrForce is returned for a disk that is not removable.
 	ErrForce = errors.New("not without force")
+	// ErrChanged is returned when a path names another disk than it did.
+	ErrChanged = errors.New("it became another disk meanwhile")
 )
 
 // System is where facts about disks come from. Its zero value is this machine's
@@ -27,22 +32,35 @@ var (
 type System struct {
 	Sys    string // "" is /sys
 	Proc   string // "" is /proc
-	Number func(path string) (major, minor uint32, err error)
+	Number func(fi os.FileInfo) (major, minor uint32, err error)
+
+	open func(name string, flag int, perm os.FileMode) (*os.File, error)
 }
 
 // Disk is what is known about a disk.
 type Disk struct {
-	Path      string // as it was named
+	Path      string // of the device file, without symbolic links
 	Name      string // the kernel's: sdb
 	Model     string // vendor and model; may be empty
+	Serial    string // may be empty
 	Bus       string // "usb", or empty
 	Size      int64  // in bytes
+	Sequence  uint64 // the kernel's, another one for each disk and medium; 0 before Linux 5.15
 	Removable bool
 	ReadOnly  bool
-	Mounts    []string // where its partitions are mounted
+	Mounts    []string // where it and its partitions are mounted
 	InUse     []string // what else works on it, or which mount the system needs
+	Holds     []string // the file systems and volumes that are recognised on it
 
-	parts map[string]string // major:minor to name, of the disk and its partitions
+	system       System
+	major, minor uint32
+	parts        []part
+}
+
+// part is a disk, or a partition.
+type part struct {
+	name, number string // sdb1 and 8:17
+	start, size  int64  // on the disk, in bytes
 }
 
 // String is one line for people.
@@ -58,40 +76,134 @@ func (d *Disk) String() string {
 	if model == "" {
 		model = "unknown model"
 	}
+	if d.Serial != "" {
+		model += ", serial " + d.Serial
+	}
 	return fmt.Sprintf("%s: %s, %.1f GB, %s", d.Path, model, float64(d.Size)/1e9, kind)
 }
 
-// Inspect tells what disk a path such as /dev/sdb names. A partition is ErrDisk,
-// which names its disk.
+// Title names the disk for a question: its path and what is printed on it.
+func (d *Disk) Title() string {
+	switch {
+	case d.Serial != "":
+		return fmt.Sprintf("%s (%s)", d.Path, strings.TrimSpace(d.Model+" serial "+d.Serial))
+	case d.Model != "":
+		return fmt.Sprintf("%s (%s)", d.Path, d.Model)
+	}
+	return d.Path
+}
+
+// Inspect tells what disk a path such as /dev/sdb names, and reads what it holds.
+// Symbolic links are followed here, once. A partition is ErrDisk, which names its
+// disk.
 func (s System) Inspect(path string) (*Disk, error) {
 	s = s.orReal()
-	major, minor, err := s.Number(path)
+	path, err := filepath.EvalSymlinks(path)
 	if err != nil {
 		return nil, err
 	}
-	dir, err := filepath.EvalSymlinks(filepath.Join(s.Sys, "dev", "block", fmt.Sprintf("%d:%d", major, minor)))
+	fi, err := os.Stat(path) // before opening it: opening does something to some devices
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w: the system does not know it: %w", path, ErrDisk, err)
+		return nil, err
+	}
+	d, dir, err := s.identify(path, fi)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.uses(d, dir); err != nil {
+		return nil, err
+	}
+	f, err := s.open(path, os.O_RDONLY|os.O_EXCL, 0)
+	switch {
+	case errors.Is(err, syscall.EBUSY):
+		d.claimed()
+		return d, nil
+	case errors.Is(err, errNoMedium):
+		return d, nil
+	case err != nil:
+		return nil, fmt.Errorf("looking at the disk: %w", err)
+	}
+	defer func() { _ = f.Close() }()
+	return d, d.scan(f)
+}
+
+// claimed notes that the kernel does not give the disk to anyone else.
+func (d *Disk) claimed() {
+	if len(d.Mounts)+len(d.InUse) == 0 {
+		d.InUse = append(d.InUse, "the kernel says that it is taken: by a mount that is not seen from here, as a container's, or by a pool of disks, as of ZFS or btrfs")
+	}
+}
+
+// identify tells which disk it is, by the number of its device file.
+func (s System) identify(path string, fi os.FileInfo) (d *Disk, dir string, err error) {
+	d = &Disk{Path: path, system: s}
+	if d.major, d.minor, err = s.Number(fi); err != nil {
+		return nil, "", fmt.Errorf("%s: %w", path, err)
+	}
+	dir, err = filepath.EvalSymlinks(filepath.Join(s.Sys, "dev", "block", fmt.Sprintf("%d:%d", d.major, d.minor)))
+	if err != nil {
+		return nil, "", fmt.Errorf("%s: %w: the system does not know it: %w", path, ErrDisk, err)
 	}
 	if _, err := os.Stat(filepath.Join(dir, "partition")); err == nil {
-		return nil, fmt.Errorf("%s: %w: it is a partition: name its disk, %s", path, ErrDisk, filepath.Join(filepath.Dir(path), filepath.Base(filepath.Dir(dir))))
+		return nil, "", fmt.Errorf("%s: %w: it is a partition: name its disk, %s", path, ErrDisk, filepath.Join(filepath.Dir(path), filepath.Base(filepath.Dir(dir))))
 	}
-	d := &Disk{Path: path, Name: filepath.Base(dir), parts: map[string]string{}}
+	d.Name = filepath.Base(dir)
 	sectors, err := strconv.ParseInt(attr(dir, "size"), 10, 54)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w: its size is not known", path, ErrDisk)
+		return nil, "", fmt.Errorf("%s: %w: its size is not known", path, ErrDisk)
 	}
 	d.Size = sectors * sector
 	d.Removable, d.ReadOnly = attr(dir, "removable") == "1", attr(dir, "ro") == "1"
 	d.Model = strings.TrimSpace(attr(dir, "device", "vendor") + " " + attr(dir, "device", "model"))
+	d.Serial = serial(dir)
+	d.Sequence, _ = strconv.ParseUint(attr(dir, "diskseq"), 10, 64) // older systems have none
 	if strings.Contains(dir, "/usb") {
 		d.Bus = "usb"
 	}
-	d.holders(dir)
-	if err := s.mounts(d); err != nil {
-		return nil, err
+	return d, dir, nil
+}
+
+// serial is what tells one disk from another of its model: of the disk itself, of
+// the USB device that it is behind, or its world wide name.
+func serial(dir string) string {
+	for _, name := range []string{"device/serial", "serial"} {
+		if s := attr(dir, name); s != "" {
+			return s
+		}
 	}
-	return d, s.swaps(d)
+	for up := filepath.Dir(dir); up != filepath.Dir(up); up = filepath.Dir(up) {
+		if attr(up, "idVendor") != "" { // a USB device
+			if s := attr(up, "serial"); s != "" {
+				return s
+			}
+			break
+		}
+	}
+	for _, name := range []string{"device/wwid", "wwid", "device/cid"} {
+		if s := attr(dir, name); s != "" {
+			return s
+		}
+	}
+	return ""
+}
+
+// same compares with what the disk was; ErrChanged names the difference.
+func (d *Disk) same(was *Disk) error {
+	for _, x := range []struct{ what, was, is string }{
+		{"number", fmt.Sprintf("%d:%d", was.major, was.minor), fmt.Sprintf("%d:%d", d.major, d.minor)},
+		{"name", was.Name, d.Name},
+		{"model", was.Model, d.Model},
+		{"serial number", was.Serial, d.Serial},
+		{"size", fmt.Sprint(was.Size), fmt.Sprint(d.Size)},
+		{"sequence number", fmt.Sprint(was.Sequence), fmt.Sprint(d.Sequence)},
+		{"kind", fmt.Sprintf("removable %v", was.Removable), fmt.Sprintf("removable %v", d.Removable)},
+		{"content", strings.Join(was.Holds, ", "), strings.Join(d.Holds, ", ")},
+	} {
+		if x.was != x.is {
+			return fmt.Errorf("%s: %w: its %s was %q and is %q", d.Path, ErrChanged, x.what, x.was, x.is)
+		}
+	}
+	return nil
 }
 
 func (s System) orReal() System {
@@ -103,6 +215,9 @@ func (s System) orReal() System {
 	}
 	if s.Number == nil {
 		s.Number = deviceNumber
+	}
+	if s.open == nil {
+		s.open = os.OpenFile
 	}
 	return s
 }
@@ -116,106 +231,8 @@ func attr(dir string, name ...string) string {
 	return strings.TrimSpace(string(b))
 }
 
-// holders collects the disk and its partitions, and what is built on them.
-func (d *Disk) holders(dir string) {
-	dirs := []string{dir}
-	children, _ := os.ReadDir(dir)
-	for _, c := range children {
-		if attr(dir, c.Name(), "partition") != "" {
-			dirs = append(dirs, filepath.Join(dir, c.Name()))
-		}
-	}
-	for _, p := range dirs {
-		name := filepath.Base(p)
-		d.parts[attr(p, "dev")] = name
-		list, _ := os.ReadDir(filepath.Join(p, "holders"))
-		for _, h := range list {
-			d.InUse = append(d.InUse, name+" is a part of "+h.Name())
-		}
-	}
-}
-
-// owns reports whether a device file's path is that of the disk or a partition.
-func (d *Disk) owns(path string) bool {
-	name, ok := strings.CutPrefix(path, "/dev/")
-	if !ok {
-		return false
-	}
-	for _, p := range d.parts {
-		if p == name {
-			return true
-		}
-	}
-	return false
-}
-
-// needed are the mount points without which the system does not go on.
-var needed = []string{"/", "/boot", "/boot/efi", "/usr", "/var", "/etc"}
-
-// mounts reads mountinfo: the third field is the device's number, the fifth the
-// mount point, the one behind " - " and a type the device's name.
-func (s System) mounts(d *Disk) error {
-	b, err := os.ReadFile(filepath.Join(s.Proc, "self", "mountinfo"))
-	if err != nil {
-		return fmt.Errorf("reading what is mounted: %w", err)
-	}
-	for _, line := range strings.Split(string(b), "\n") {
-		f := strings.Fields(line)
-		if len(f) < 5 {
-			continue
-		}
-		_, by := d.parts[f[2]]
-		if _, tail, ok := strings.Cut(line, " - "); ok && !by {
-			if t := strings.Fields(tail); len(t) > 1 {
-				by = d.owns(t[1])
-			}
-		}
-		if !by {
-			continue
-		}
-		point := unescape(f[4])
-		d.Mounts = append(d.Mounts, point)
-		if slices.Contains(needed, point) {
-			d.InUse = append(d.InUse, "it holds "+point)
-		}
-	}
-	return nil
-}
-
-// unescape replaces the octal escapes of mountinfo, as \040 for a space.
-func unescape(s string) string {
-	var sb strings.Builder
-	for i := 0; i < len(s); i++ {
-		if s[i] == '\\' && i+3 < len(s) {
-			if n, err := strconv.ParseUint(s[i+1:i+4], 8, 8); err == nil {
-				sb.WriteByte(byte(n))
-				i += 3
-				continue
-			}
-		}
-		sb.WriteByte(s[i])
-	}
-	return sb.String()
-}
-
-func (s System) swaps(d *Disk) error {
-	b, err := os.ReadFile(filepath.Join(s.Proc, "swaps"))
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("reading what is swapped to: %w", err)
-	}
-	for _, line := range strings.Split(string(b), "\n") {
-		if f := strings.Fields(line); len(f) > 0 && d.owns(f[0]) {
-			d.InUse = append(d.InUse, "the system swaps to "+f[0])
-		}
-	}
-	return nil
-}
-
 // Allow says whether an image of so many bytes may overwrite the disk: ErrDisk,
-// ErrInUse, and unless force is given ErrForce.
+// ErrInUse, ErrMounted, and ErrForce, which alone force overrules.
 func (d *Disk) Allow(size int64, force bool) error {
 	switch {
 	case d.Size == 0:
@@ -226,10 +243,12 @@ func (d *Disk) Allow(size int64, force bool) error {
 		return fmt.Errorf("%s: %w: it has %d bytes, the image has %d", d.Path, ErrDisk, d.Size, size)
 	case len(d.InUse) > 0:
 		return fmt.Errorf("%s: %w: %s", d.Path, ErrInUse, strings.Join(d.InUse, "; "))
+	case len(d.Mounts) > 0:
+		return fmt.Errorf("%s: %w on %s", d.Path, ErrMounted, strings.Join(d.Mounts, ", "))
+	case !d.Removable && !force && len(d.Holds) > 0:
+		return fmt.Errorf("%s: %w: it is not removable, and holds %s", d.Path, ErrForce, strings.Join(d.Holds, ", "))
 	case !d.Removable && !force:
 		return fmt.Errorf("%s: %w: it is not removable", d.Path, ErrForce)
-	case len(d.Mounts) > 0 && !force:
-		return fmt.Errorf("%s: %w: it is mounted on %s", d.Path, ErrForce, strings.Join(d.Mounts, ", "))
 	}
 	return nil
 }

@@ -4,17 +4,17 @@ import (
 	"fmt"
 	"os"
 	"syscall"
+	"unsafe"
 )
 
-// deviceNumber tells which block device a path names.
-func deviceNumber(path string) (major, minor uint32, err error) {
-	fi, err := os.Stat(path)
-	if err != nil {
-		return 0, 0, err
-	}
+// errNoMedium is what a card reader without a card says.
+const errNoMedium = syscall.ENOMEDIUM
+
+// deviceNumber tells which block device a device file is.
+func deviceNumber(fi os.FileInfo) (major, minor uint32, err error) {
 	st, ok := fi.Sys().(*syscall.Stat_t)
 	if !ok || fi.Mode().Type() != os.ModeDevice {
-		return 0, 0, fmt.Errorf("%s: %w: it is no disk: for a file use --out", path, ErrDisk)
+		return 0, 0, fmt.Errorf("%w: it is no disk: for a file use --out", ErrDisk)
 	}
 	dev := st.Rdev
 	return uint32(dev>>8&0xfff | dev>>32&^0xfff), uint32(dev&0xff | dev>>12&^0xff), nil
@@ -24,7 +24,17 @@ func deviceNumber(path string) (major, minor uint32, err error) {
 const (
 	blkRereadPartitions = 0x125f
 	blkFlushBuffers     = 0x1261
+	blkGetSequence      = 0x80081280 // since Linux 5.15
 )
+
+// sequence is the sequence number of the disk that f is, whatever its path names
+// now; 0 when the system does not tell.
+func sequence(f *os.File) (n uint64) {
+	if _, _, e := syscall.Syscall(syscall.SYS_IOCTL, f.Fd(), blkGetSequence, uintptr(unsafe.Pointer(&n))); e != 0 {
+		return 0
+	}
+	return n
+}
 
 // forget lets go of what the system remembers of f, so that it is read from the
 // medium; where that fails, comparing says less.

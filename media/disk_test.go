@@ -48,14 +48,25 @@ func machine(t *testing.T) System {
 	write("proc/self/mountinfo", "22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n23 22 0:21 / /proc rw - proc proc rw")
 	write("proc/swaps", "Filename Type Size Used Priority\n/dev/sda2 partition 999 0 -2")
 	numbers := map[string]uint32{"sda": 0, "sda1": 1, "sdb": 16, "sdb1": 17, "sdc": 32, "sdz": 99}
-	return System{Sys: filepath.Join(root, "sys"), Proc: filepath.Join(root, "proc"), Number: func(path string) (uint32, uint32, error) {
-		n, ok := numbers[filepath.Base(path)]
+	for name := range numbers {
+		write("dev/"+name, "")
+	}
+	for name, size := range map[string]int64{"sda": 512000000, "sdb": 64 << 20, "sdc": 64 << 20} {
+		if err := os.Truncate(filepath.Join(root, "dev", name), size); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return System{Sys: filepath.Join(root, "sys"), Proc: filepath.Join(root, "proc"), Number: func(fi os.FileInfo) (uint32, uint32, error) {
+		n, ok := numbers[fi.Name()]
 		if !ok {
-			return 0, 0, fmt.Errorf("%s: %w", path, os.ErrNotExist)
+			return 0, 0, fmt.Errorf("%w: it is no disk", ErrDisk)
 		}
 		return 8, n, nil
 	}}
 }
+
+// device is the path of a machine's device file.
+func device(s System, name string) string { return filepath.Join(filepath.Dir(s.Sys), "dev", name) }
 
 // mounted adds lines to the machine's mountinfo.
 func mounted(t *testing.T, s System, lines string) {
@@ -68,11 +79,11 @@ func mounted(t *testing.T, s System, lines string) {
 func TestInspect(t *testing.T) {
 	t.Parallel()
 	s := machine(t)
-	d, err := s.Inspect("/dev/sdb")
+	d, err := s.Inspect(device(s, "sdb"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := d.String(); got != "/dev/sdb: ACME Stick 64, 0.1 GB, removable, USB" || d.Size != 64<<20 || len(d.Mounts)+len(d.InUse) != 0 {
+	if got := d.String(); got != d.Path+": ACME Stick 64, 0.1 GB, removable, USB" || d.Size != 64<<20 || len(d.Mounts)+len(d.InUse) != 0 {
 		t.Errorf("got %s, %+v", got, d)
 	}
 	if err := d.Allow(DefaultSize, false); err != nil {
@@ -81,13 +92,13 @@ func TestInspect(t *testing.T) {
 	if err := d.Allow(128<<20, true); !errors.Is(err, ErrDisk) {
 		t.Errorf("too small: got %v", err)
 	}
-	if _, err := s.Inspect("/dev/sdb1"); !errors.Is(err, ErrDisk) || !strings.Contains(err.Error(), "name its disk, /dev/sdb") {
+	if _, err := s.Inspect(device(s, "sdb1")); !errors.Is(err, ErrDisk) || !strings.Contains(err.Error(), "name its disk, "+device(s, "sdb")) {
 		t.Errorf("partition: got %v", err)
 	}
-	if _, err := s.Inspect("/dev/sdz"); !errors.Is(err, ErrDisk) {
+	if _, err := s.Inspect(device(s, "sdz")); !errors.Is(err, ErrDisk) {
 		t.Errorf("unknown: got %v", err)
 	}
-	if _, err := s.Inspect("/dev/none"); !errors.Is(err, os.ErrNotExist) {
+	if _, err := s.Inspect(device(s, "none")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("not there: got %v", err)
 	}
 	if _, err := (System{}).Inspect(put(t, nil)); !errors.Is(err, ErrDisk) || !strings.Contains(err.Error(), "--out") {
@@ -106,27 +117,27 @@ func TestAllow(t *testing.T) {
 		}
 		return d
 	}
-	sda := inspect("/dev/sda")
+	sda := inspect(device(s, "sda"))
 	if err := sda.Allow(DefaultSize, true); !errors.Is(err, ErrInUse) || !strings.Contains(err.Error(), "it holds /") || !strings.Contains(err.Error(), "swaps to /dev/sda2") {
 		t.Errorf("system disk: got %v", err)
 	}
-	sdc := inspect("/dev/sdc")
+	sdc := inspect(device(s, "sdc"))
 	if err := sdc.Allow(DefaultSize, false); !errors.Is(err, ErrForce) || !strings.Contains(err.Error(), "not removable") || sdc.Allow(DefaultSize, true) != nil {
 		t.Errorf("fixed disk: got %v", err)
 	}
 	mounted(t, s, "30 22 8:17 / /media/my\\040key rw - vfat /dev/sdb1 rw\n31 22 0:40 / /data rw - btrfs /dev/sdc rw")
-	sdb := inspect("/dev/sdb")
-	if err := sdb.Allow(DefaultSize, false); !errors.Is(err, ErrForce) || !strings.Contains(err.Error(), "mounted on /media/my key") || sdb.Allow(DefaultSize, true) != nil {
+	sdb := inspect(device(s, "sdb"))
+	if err := sdb.Allow(DefaultSize, false); !errors.Is(err, ErrMounted) || !strings.Contains(err.Error(), "mounted on /media/my key") || !errors.Is(sdb.Allow(DefaultSize, true), ErrMounted) {
 		t.Errorf("mounted: got %v", err)
 	}
-	if d := inspect("/dev/sdc"); !slices.Equal(d.Mounts, []string{"/data"}) {
+	if d := inspect(device(s, "sdc")); !slices.Equal(d.Mounts, []string{"/data"}) {
 		t.Errorf("btrfs: got %q", d.Mounts)
 	}
 	holder := filepath.Join(s.Sys, "devices/pci/usb1/block/sdb/sdb1/holders/dm-0")
 	if err := os.MkdirAll(holder, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := inspect("/dev/sdb").Allow(DefaultSize, true); !errors.Is(err, ErrInUse) || !strings.Contains(err.Error(), "sdb1 is a part of dm-0") {
+	if err := inspect(device(s, "sdb")).Allow(DefaultSize, true); !errors.Is(err, ErrInUse) || !strings.Contains(err.Error(), "sdb1 is a part of dm-0") {
 		t.Errorf("held: got %v", err)
 	}
 	for _, d := range []Disk{{}, {Size: 1 << 30, ReadOnly: true, Removable: true}} {
@@ -139,14 +150,21 @@ func TestAllow(t *testing.T) {
 // TestBurn writes to a file in the disk's place, over what was there.
 func TestBurn(t *testing.T) {
 	t.Parallel()
-	old := bytes.Repeat([]byte{0xa5}, 20<<20)
-	name := put(t, old)
+	s := machine(t)
+	name := device(s, "sdb")
+	old := bytes.Repeat([]byte{0xa5}, 64<<20)
+	if err := os.WriteFile(name, old, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	file := content(t, 5)
 	i, err := New(Options{Size: MinSize}, int64(len(file)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &Disk{Path: name, Size: int64(len(old)), Removable: true}
+	d, err := s.Inspect(name)
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := d.Burn(i, bytes.NewReader(file), false); err != nil {
 		t.Fatal(err)
 	}
@@ -157,6 +175,13 @@ func TestBurn(t *testing.T) {
 	if end := got[len(got)-34*512:]; !bytes.Equal(end, make([]byte, 34*512)) || got[len(got)-34*512-1] != 0xa5 {
 		t.Error("the end is not zeroed, or more than the end is")
 	}
+	if err := (&Disk{Path: filepath.Join(t.TempDir(), "none")}).Burn(i, bytes.NewReader(file), false); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("no disk: got %v", err)
+	}
+}
+
+func TestComparer(t *testing.T) {
+	t.Parallel()
 	c := &comparer{r: bytes.NewReader(make([]byte, 10))}
 	if _, err := c.Write(make([]byte, 5)); err != nil {
 		t.Error(err)
@@ -166,8 +191,5 @@ func TestBurn(t *testing.T) {
 	}
 	if _, err := c.Write(make([]byte, 9)); err == nil {
 		t.Error("the end of the disk was taken")
-	}
-	if err := (&Disk{Path: filepath.Join(t.TempDir(), "none")}).Burn(i, bytes.NewReader(file), false); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("no disk: got %v", err)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"syscall"
 
 	"github.com/amtscs/amtscs/setupbin"
 )
@@ -40,13 +41,16 @@ func Open(name string, write bool) (*File, error) {
 		mode |= os.O_EXCL
 	}
 	f, err := os.OpenFile(name, mode, 0)
+	if write && disk && errors.Is(err, syscall.EBUSY) {
+		return nil, fmt.Errorf("%s: %w: unmount it first", name, ErrInUse)
+	}
 	if err != nil {
 		return nil, err
 	}
 	file := &File{f: f, disk: disk}
 	size, err := f.Seek(0, io.SeekEnd) // Stat does not know a disk's
 	if err == nil {
-		err = file.locate(size)
+		err = file.locate(size, write)
 	}
 	if err != nil {
 		_ = f.Close()
@@ -56,14 +60,18 @@ func Open(name string, write bool) (*File, error) {
 }
 
 // locate decides what the file is.
-func (f *File) locate(size int64) error {
+func (f *File) locate(size int64, write bool) error {
 	b := make([]byte, 16)
 	n, err := f.f.ReadAt(b, 0)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
 	if !setupbin.Is(b[:n]) {
-		f.found, err = Find(f.f, size)
+		find := Find
+		if write {
+			find = findOwn
+		}
+		f.found, err = find(f.f, size)
 	} else {
 		err = ErrNoImage
 	}
@@ -149,12 +157,12 @@ func Consume(name string, versions ...setupbin.Version) (r *setupbin.Record, err
 // by itself is cut to that. It returns how many records the header counted.
 // Flash media keep old copies of what was overwritten: nothing here reaches them.
 func (f *File) Wipe() (records uint32, err error) {
+	if err := setupbin.Lock(f.f); err != nil {
+		return 0, fmt.Errorf("locking the setup.bin: %w", err)
+	}
 	rd, err := setupbin.NewReader(io.NewSectionReader(f, 0, f.Size()))
 	if err != nil {
 		return 0, err
-	}
-	if err := setupbin.Lock(f.f); err != nil {
-		return 0, fmt.Errorf("locking the setup.bin: %w", err)
 	}
 	h := *rd.Header()
 	zeros := make([]byte, 1<<20)

@@ -54,6 +54,15 @@ type Found struct {
 // partition table there. A file that is not contiguous is ErrImage, as firmware
 // would read something else.
 func Find(r io.ReaderAt, size int64) (*Found, error) {
+	v, err := open(r, size)
+	if err != nil {
+		return nil, err
+	}
+	return v.find()
+}
+
+// open finds the file system.
+func open(r io.ReaderAt, size int64) (*volume, error) {
 	b := make([]byte, sector)
 	if err := readAt(r, b, 0); err != nil {
 		return nil, err
@@ -79,7 +88,7 @@ func Find(r io.ReaderAt, size int64) (*Found, error) {
 		return nil, err
 	}
 	v.r = r
-	return v.find()
+	return v, nil
 }
 
 // readAt reads all of b; an early end is ErrImage.
@@ -125,9 +134,24 @@ func partition(b []byte, size int64) (start, limit int64, err error) {
 		if start == 0 || start+sector > size {
 			return 0, 0, broken(int64(at+8), "the partition should begin within the image")
 		}
-		return start, min(start+count, size), nil
+		return start, min(start+count, size), overlap(b, at)
 	}
 	return 0, 0, ErrNoImage
+}
+
+// overlap wants the partition whose entry is at an offset to have its sectors for
+// itself.
+func overlap(b []byte, at int) error {
+	le := binary.LittleEndian
+	first, count := int64(le.Uint32(b[at+8:])), int64(le.Uint32(b[at+12:]))
+	for other := 446; other < 510; other += 16 {
+		e := b[other:]
+		from, n := int64(le.Uint32(e[8:])), int64(le.Uint32(e[12:]))
+		if other != at && e[4] != 0 && n > 0 && from < first+count && first < from+n {
+			return broken(int64(other+8), "no other partition should overlap the one with the FAT file system")
+		}
+	}
+	return nil
 }
 
 // volume is a FAT file system; places are in bytes from the begin of the image.
@@ -139,6 +163,10 @@ type volume struct {
 	root        int64 // FAT16: of the root folder; FAT32: its cluster
 	entries     int64 // FAT16: of the root folder
 	count       int64 // clusters
+	tables      int64
+	tableBytes  int64
+	first, need int64 // of the file: its first cluster, and how many; set by find
+	entry       int64 // of the file, in the root folder
 }
 
 func parseBoot(b []byte, start, limit int64) (*volume, error) {
@@ -157,7 +185,7 @@ func parseBoot(b []byte, start, limit int64) (*volume, error) {
 		entries = 0
 	}
 	rootBytes := (entries*dirEntry + bytes - 1) / bytes * bytes
-	v.table = start + reserved*bytes
+	v.table, v.tables, v.tableBytes = start+reserved*bytes, tables, table*bytes
 	v.data = v.table + tables*table*bytes + rootBytes
 	v.count = (start + v.found.Volume - v.data) / v.found.Cluster
 	switch {
@@ -171,6 +199,10 @@ func parseBoot(b []byte, start, limit int64) (*volume, error) {
 		return nil, broken(start+19, "the file system should have room for files")
 	case v.found.FAT == FAT16 && v.count < 4085:
 		return nil, broken(start+19, "with %d clusters it is FAT12: firmware wants FAT16 or FAT32", v.count)
+	case v.count > maxClusters[v.found.FAT]:
+		return nil, broken(start+19, "%d clusters are more than %v has", v.count, v.found.FAT)
+	case v.found.FAT == FAT32 && b[40]&0x80 != 0 && b[40]&0x0f != 0:
+		return nil, broken(start+40, "the first file allocation table should be the active one")
 	case table*bytes < (v.count+2)*v.entrySize():
 		return nil, broken(start+22, "the file allocation table should have an entry for each of the %d clusters", v.count)
 	}
@@ -179,6 +211,9 @@ func parseBoot(b []byte, start, limit int64) (*volume, error) {
 	}
 	return v, nil
 }
+
+// maxClusters is behind Microsoft's "FAT: General Overview of On-Disk Format".
+var maxClusters = map[FAT]int64{FAT16: 65524, FAT32: 0x0ffffff5}
 
 func (v *volume) entrySize() int64 {
 	if v.found.FAT == FAT32 {
@@ -220,13 +255,13 @@ func (v *volume) find() (*Found, error) {
 		if err := readAt(v.r, b, at); err != nil {
 			return true, err
 		}
-		for ; len(b) >= dirEntry; b = b[dirEntry:] {
+		for ; len(b) >= dirEntry; b, at = b[dirEntry:], at+dirEntry {
 			switch e := b[:dirEntry]; {
 			case e[0] == 0:
 				return true, nil
 			case e[0] == 0xe5 || e[11]&0x08 != 0: // deleted, a label, a part of a long name
 			case string(e[:11]) == shortName && e[11]&0x10 == 0 && file == nil:
-				file = slices.Clone(e)
+				file, v.entry = slices.Clone(e), at
 				v.found.Before = v.found.Others
 			default:
 				v.found.Others++
@@ -265,13 +300,18 @@ func (v *volume) eachRoot(search func(at, size int64) (bool, error)) error {
 	return broken(v.found.Start+44, "the root folder should have at most %d clusters", maxRootClusters)
 }
 
+// starts is the first cluster that an entry of a folder names.
+func (v *volume) starts(e []byte) int64 {
+	first := int64(binary.LittleEndian.Uint16(e[26:]))
+	if v.found.FAT == FAT32 {
+		first |= int64(binary.LittleEndian.Uint16(e[20:])) << 16
+	}
+	return first
+}
+
 // extent follows the chain of the file, which must not jump.
 func (v *volume) extent(e []byte) (*Found, error) {
-	le := binary.LittleEndian
-	first, size := int64(le.Uint16(e[26:])), int64(le.Uint32(e[28:]))
-	if v.found.FAT == FAT32 {
-		first |= int64(le.Uint16(e[20:])) << 16
-	}
+	first, size := v.starts(e), int64(binary.LittleEndian.Uint32(e[28:]))
 	need := (size + v.found.Cluster - 1) / v.found.Cluster
 	switch {
 	case size == 0:
@@ -288,6 +328,7 @@ func (v *volume) extent(e []byte) (*Found, error) {
 			return nil, broken(v.table+n*v.entrySize(), "setup.bin should be in one piece: copy it to an empty stick, or use scsctl usb image")
 		}
 	}
+	v.first, v.need = first, need
 	v.found.Offset, v.found.Size = v.place(first), size
 	return &v.found, nil
 }

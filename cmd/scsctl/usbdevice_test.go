@@ -43,9 +43,9 @@ func keyMachine(t *testing.T, more map[string]string) (disks media.System, devic
 	if err := os.WriteFile(device, bytes.Repeat([]byte{0xa5}, 64<<20), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return media.System{Sys: filepath.Join(root, "sys"), Proc: filepath.Join(root, "proc"), Number: func(path string) (uint32, uint32, error) {
-		if path != device {
-			return 0, 0, fmt.Errorf("%s: %w", path, os.ErrNotExist)
+	return media.System{Sys: filepath.Join(root, "sys"), Proc: filepath.Join(root, "proc"), Number: func(fi os.FileInfo) (uint32, uint32, error) {
+		if fi.Name() != "sdb" {
+			return 0, 0, fmt.Errorf("%w: not sdb", media.ErrDisk)
 		}
 		return 8, 16, nil
 	}}, device
@@ -114,7 +114,11 @@ func TestDeviceRefused(t *testing.T) {
 		{"another answer", nil, "yes\n", nil, nil, "the answer was not sdb"},
 		{"no answer", nil, "", nil, nil, "the answer was not sdb"},
 		{"fixed", map[string]string{sdb + "removable": "0"}, "sdb\n", nil, media.ErrForce, "not removable"},
-		{"mounted", map[string]string{"proc/self/mountinfo": "30 22 8:16 / /mnt rw - vfat /dev/sdb rw"}, "sdb\n", nil, media.ErrForce, "mounted on /mnt"},
+		{"mounted", map[string]string{"proc/self/mountinfo": "30 22 8:16 / /mnt rw - vfat /dev/sdb rw"}, "sdb\n", nil, media.ErrMounted, "mounted on /mnt"},
+		{"mounted, with force", map[string]string{"proc/self/mountinfo": "30 22 8:16 / /mnt rw - vfat /dev/sdb rw"}, "sdb\n", []string{"--force", "--yes"}, media.ErrMounted, "mounted on /mnt"},
+		{"a member of btrfs", map[string]string{"sys/fs/btrfs/0b1c/devices/sdb/x": ""}, "sdb\n", []string{"--force", "--yes"}, media.ErrInUse, "a part of the btrfs 0b1c"},
+		{"behind a loop device", map[string]string{"sys/block/loop3/loop/backing_file": "/dev/sdb"}, "sdb\n", []string{"--force", "--yes"}, media.ErrInUse, "behind loop3"},
+		{"/home", map[string]string{"proc/self/mountinfo": "30 22 8:16 / /home rw - ext4 /dev/sdb rw"}, "sdb\n", []string{"--force", "--yes"}, media.ErrInUse, "it holds /home"},
 		{"the system's", map[string]string{"proc/self/mountinfo": "30 22 8:16 / / rw - ext4 /dev/sdb rw"}, "sdb\n", []string{"--force", "--yes"}, media.ErrInUse, "it holds /"},
 		{"swapped to", map[string]string{"proc/swaps": "/dev/sdb partition 9 0 -2"}, "", []string{"--force", "--yes"}, media.ErrInUse, "swaps"},
 		{"held", map[string]string{sdb + "holders/dm-0/x": ""}, "", []string{"--force", "--yes"}, media.ErrInUse, "a part of dm-0"},
@@ -136,13 +140,25 @@ func TestDeviceRefused(t *testing.T) {
 	}
 }
 
+// TestDeviceForced names what is on a disk that is not removable, and overwrites
+// it with force alone.
 func TestDeviceForced(t *testing.T) {
 	t.Parallel()
-	disks, device := keyMachine(t, map[string]string{
-		"sys/devices/usb1/block/sdb/removable": "0", "proc/self/mountinfo": "30 22 8:16 / /mnt/a\\040b rw - vfat /dev/sdb rw",
-	})
-	_, stderr, err := scsctlWith(t, disks, "", "usb", "image", twoRecords, "--device", device, "--force", "--yes")
-	if err != nil || !strings.Contains(stderr, "warning: it is mounted on /mnt/a b") {
+	disks, device := keyMachine(t, map[string]string{"sys/devices/usb1/block/sdb/removable": "0", "sys/devices/usb1/block/sdb/device/serial": "S-1"})
+	f, err := os.OpenFile(device, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteAt([]byte("_BHRfS_M"), 0x10040); err != nil {
+		t.Fatal(err)
+	}
+	_ = f.Close()
+	_, _, err = scsctlWith(t, disks, "sdb\n", "usb", "image", twoRecords, "--device", device)
+	if !errors.Is(err, media.ErrForce) || !strings.Contains(err.Error(), "it is not removable, and holds btrfs (sdb)") {
+		t.Errorf("without force: got %v", err)
+	}
+	_, stderr, err := scsctlWith(t, disks, "sdb\n", "usb", "image", twoRecords, "--device", device, "--force")
+	if err != nil || !strings.Contains(stderr, "warning: it holds btrfs (sdb)\n") || !strings.Contains(stderr, "all that is on "+device+" (Stick 64 serial S-1) will be lost; ") {
 		t.Errorf("got %v, %q", err, stderr)
 	}
 	if f, err := media.Open(device, false); err != nil || f.Size() != 1536 {
@@ -153,22 +169,24 @@ func TestDeviceForced(t *testing.T) {
 // TestDeviceSwapped pulls the key out, and another disk in, while it asks.
 func TestDeviceSwapped(t *testing.T) {
 	t.Parallel()
-	disks, device := keyMachine(t, nil)
-	calls, number := 0, disks.Number
-	disks.Number = func(path string) (uint32, uint32, error) {
-		if calls++; calls == 2 {
-			if err := os.WriteFile(filepath.Join(disks.Sys, "devices/usb1/block/sdb/device/model"), []byte("Other disk"), 0o600); err != nil {
-				return 0, 0, err
+	for file, text := range map[string]string{"device/model": "Other disk", "device/serial": "S-2", "diskseq": "8", "size": "131071", "removable": "0"} {
+		disks, device := keyMachine(t, map[string]string{"sys/devices/usb1/block/sdb/device/serial": "S-1", "sys/devices/usb1/block/sdb/diskseq": "7"})
+		calls, number := 0, disks.Number
+		disks.Number = func(fi os.FileInfo) (uint32, uint32, error) {
+			if calls++; calls == 2 {
+				if err := os.WriteFile(filepath.Join(disks.Sys, "devices/usb1/block/sdb", file), []byte(text), 0o600); err != nil {
+					return 0, 0, err
+				}
 			}
+			return number(fi)
 		}
-		return number(path)
-	}
-	_, _, err := scsctlWith(t, disks, "sdb\n", "usb", "image", twoRecords, "--device", device)
-	if err == nil || !strings.Contains(err.Error(), "it became another disk meanwhile") {
-		t.Errorf("got %v", err)
-	}
-	if b, err := os.ReadFile(device); err != nil || b[0] != 0xa5 {
-		t.Errorf("the disk was written to (%v)", err)
+		_, _, err := scsctlWith(t, disks, "sdb\n", "usb", "image", twoRecords, "--device", device, "--force")
+		if !errors.Is(err, media.ErrChanged) || explain(err).hint != "look at it again" {
+			t.Errorf("%s: got %v", file, err)
+		}
+		if b, err := os.ReadFile(device); err != nil || !bytes.Equal(b, bytes.Repeat([]byte{0xa5}, 64<<20)) {
+			t.Errorf("%s: the disk was written to (%v)", file, err)
+		}
 	}
 }
 

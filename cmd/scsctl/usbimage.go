@@ -43,8 +43,9 @@ func (a *app) usbImage() *cobra.Command {
 		Use: "image SETUPBIN --out FILE", Short: "Make a disk image, or a USB key, with a setup.bin (needs no server)", Args: takes("SETUPBIN"),
 		Long: "Make a disk image whose first and only file is the setup.bin, contiguous, as firmware of every age reads it:\n" +
 			"FAT16 and 32 MiB with one partition unless told otherwise. With --out it is a file of mode 0600; with --device\n" +
-			"it overwrites a USB key, after showing what it is and asking. A disk that is not removable, or mounted, is\n" +
-			"refused without --force; one that the system needs is always refused. It needs no server.",
+			"it overwrites a USB key, after showing what it is and asking. A disk that is mounted, or that the system works\n" +
+			"on, is always refused: unmount it. One that is not removable, as some large USB keys, is refused without\n" +
+			"--force, which overrules nothing else. It needs no server.",
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := s.check(); err != nil {
 				return err
@@ -58,7 +59,7 @@ func (a *app) usbImage() *cobra.Command {
 	f.IntVar(&s.fat, "fat", 16, "16, which all firmware reads, or 32")
 	f.StringVar(&s.size, "size", "", "size of the image, as 32M: 17M to 2000M (default 32M; 64M with --fat 32)")
 	f.StringVar(&s.partition, "partition", "mbr", "mbr: one partition; none: the file system begins at sector 0")
-	f.BoolVar(&s.force, "force", false, "overwrite a disk that is not removable, or mounted")
+	f.BoolVar(&s.force, "force", false, "overwrite a disk that is not removable; never one that is mounted or in use")
 	f.BoolVar(&s.yes, "yes", false, "do not ask")
 	return c
 }
@@ -150,24 +151,14 @@ func (a *app) burn(ctx context.Context, s *stick, i *media.Image, content io.Rea
 	if err := d.Allow(i.Size(), s.force); err != nil {
 		return diskFailure(err)
 	}
-	for _, m := range d.Mounts {
-		_, _ = fmt.Fprintf(a.stderr, "scsctl: warning: it is mounted on %s\n", printable(m))
+	for _, h := range d.Holds {
+		_, _ = fmt.Fprintf(a.stderr, "scsctl: warning: it holds %s\n", printable(h))
 	}
-	if err := a.confirm(ctx, s.yes, d.Name, fmt.Sprintf("all that is on %s will be lost; type %s to go on: ", printable(d.Path), printable(d.Name))); err != nil {
+	question := fmt.Sprintf("all that is on %s will be lost; type %s to go on: ", printable(d.Title()), printable(d.Name))
+	if err := a.confirm(ctx, s.yes, d.Name, question); err != nil {
 		return err
 	}
-	// What holds now may be another disk than the one that was shown.
-	again, err := a.disks.Inspect(s.device)
-	if err != nil {
-		return diskFailure(err)
-	}
-	if again.String() != d.String() || again.Name != d.Name {
-		return failed("look at it again", "%s: it became another disk meanwhile: %s", s.device, again)
-	}
-	if err := again.Allow(i.Size(), s.force); err != nil {
-		return diskFailure(err)
-	}
-	return diskFailure(again.Burn(i, content, s.force))
+	return diskFailure(d.Burn(i, content, s.force)) // which looks whether it is still that disk
 }
 
 // diskFailure adds the way out.
@@ -177,9 +168,13 @@ func diskFailure(err error) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, media.ErrForce):
-		hint = "unmount it and make sure that it is the key; --force overwrites it all the same"
+		hint = "make sure that it is the key: lsblk lists disks; --force overwrites it all the same"
+	case errors.Is(err, media.ErrMounted):
+		hint = "make sure that it is the key, and unmount it"
+	case errors.Is(err, media.ErrChanged):
+		hint = "look at it again"
 	case errors.Is(err, media.ErrInUse):
-		hint = "name the USB key: lsblk lists disks"
+		hint = "name the USB key: lsblk lists disks; findmnt, swapon and lsblk tell what works on one"
 	case errors.Is(err, media.ErrDisk):
 		hint = "name a whole disk, as /dev/sdX: lsblk lists them"
 	}
