@@ -2074,9 +2074,10 @@ type SetKeyPasswordRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The PID, with or without its dash.
 	Pid string `protobuf:"bytes,1,opt,name=pid,proto3" json:"pid,omitempty"`
-	// What MEBx has now: 1 to 32 printable characters of 7-bit ASCII.
+	// What MEBx has now: 1 to 32 printable characters of 7-bit ASCII. The password
+	// known before is kept, and tried after this one.
 	CurrentPassword string `protobuf:"bytes,2,opt,name=current_password,json=currentPassword,proto3" json:"current_password,omitempty"`
-	// Why, for the audit log.
+	// Why, for the audit log. Required.
 	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2244,9 +2245,11 @@ type RevealKeyResponse struct {
 	// The MEBx password before the set-up record takes effect.
 	CurrentPassword string `protobuf:"bytes,3,opt,name=current_password,json=currentPassword,proto3" json:"current_password,omitempty"`
 	// The MEBx password the set-up record sets.
-	NewPassword   string `protobuf:"bytes,4,opt,name=new_password,json=newPassword,proto3" json:"new_password,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	NewPassword string `protobuf:"bytes,4,opt,name=new_password,json=newPassword,proto3" json:"new_password,omitempty"`
+	// The current password that was known before it was last set or removed.
+	PreviousPassword string `protobuf:"bytes,5,opt,name=previous_password,json=previousPassword,proto3" json:"previous_password,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *RevealKeyResponse) Reset() {
@@ -2303,6 +2306,13 @@ func (x *RevealKeyResponse) GetCurrentPassword() string {
 func (x *RevealKeyResponse) GetNewPassword() string {
 	if x != nil {
 		return x.NewPassword
+	}
+	return ""
+}
+
+func (x *RevealKeyResponse) GetPreviousPassword() string {
+	if x != nil {
+		return x.PreviousPassword
 	}
 	return ""
 }
@@ -2780,7 +2790,8 @@ func (x *FinishExportRequest) GetWritten() bool {
 // FinishExportResponse confirms the end of an export.
 type FinishExportResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// How many pairs were marked as exported.
+	// How many pairs the export marked as exported, with earlier calls: fewer than
+	// were handed out when some were claimed or withdrawn meanwhile.
 	Exported      int64 `protobuf:"varint,1,opt,name=exported,proto3" json:"exported,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2841,8 +2852,9 @@ type UpdateBatchRequest struct {
 	// It never expires; expire_time is not set then.
 	NeverExpires bool `protobuf:"varint,7,opt,name=never_expires,json=neverExpires,proto3" json:"never_expires,omitempty"`
 	// The MEBx password of PCs whose pair has none of its own; empty: not known.
+	// The password before it is kept, and tried after this one.
 	CurrentPassword *string `protobuf:"bytes,8,opt,name=current_password,json=currentPassword,proto3,oneof" json:"current_password,omitempty"`
-	// Why, for the audit log.
+	// Why, for the audit log. Required with current_password.
 	Reason        string `protobuf:"bytes,9,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3811,12 +3823,13 @@ const file_scs_v1_key_service_proto_rawDesc = "" +
 	"\x03key\x18\x01 \x01(\v2\v.scs.v1.KeyR\x03key\"<\n" +
 	"\x10RevealKeyRequest\x12\x10\n" +
 	"\x03pid\x18\x01 \x01(\tR\x03pid\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\"\xa1\x01\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"\xd3\x01\n" +
 	"\x11RevealKeyResponse\x12\x1d\n" +
 	"\x03key\x18\x01 \x01(\v2\v.scs.v1.KeyR\x03key\x12\x15\n" +
 	"\x03pps\x18\x02 \x01(\tB\x03\x80\x01\x01R\x03pps\x12.\n" +
 	"\x10current_password\x18\x03 \x01(\tB\x03\x80\x01\x01R\x0fcurrentPassword\x12&\n" +
-	"\fnew_password\x18\x04 \x01(\tB\x03\x80\x01\x01R\vnewPassword\"%\n" +
+	"\fnew_password\x18\x04 \x01(\tB\x03\x80\x01\x01R\vnewPassword\x120\n" +
+	"\x11previous_password\x18\x05 \x01(\tB\x03\x80\x01\x01R\x10previousPassword\"%\n" +
 	"\x0fGetBatchRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"7\n" +
 	"\x10GetBatchResponse\x12#\n" +

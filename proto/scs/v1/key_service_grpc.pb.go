@@ -90,7 +90,9 @@ type KeyServiceClient interface {
 	// exported before are left out, and none left is an error. The pairs count as
 	// exported once FinishExport says that they lie safely in a file.
 	ExportBatch(ctx context.Context, in *ExportBatchRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportBatchResponse], error)
-	// FinishExport says how an export ended. It is idempotent.
+	// FinishExport says how an export ended. It may be repeated; who says otherwise
+	// than was said before is refused. An export of another user that was begun
+	// within the hour is discarded by that user or an administrator only.
 	FinishExport(ctx context.Context, in *FinishExportRequest, opts ...grpc.CallOption) (*FinishExportResponse, error)
 }
 
@@ -345,7 +347,9 @@ type KeyServiceServer interface {
 	// exported before are left out, and none left is an error. The pairs count as
 	// exported once FinishExport says that they lie safely in a file.
 	ExportBatch(*ExportBatchRequest, grpc.ServerStreamingServer[ExportBatchResponse]) error
-	// FinishExport says how an export ended. It is idempotent.
+	// FinishExport says how an export ended. It may be repeated; who says otherwise
+	// than was said before is refused. An export of another user that was begun
+	// within the hour is discarded by that user or an administrator only.
 	FinishExport(context.Context, *FinishExportRequest) (*FinishExportResponse, error)
 	mustEmbedUnimplementedKeyServiceServer()
 }

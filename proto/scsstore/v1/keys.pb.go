@@ -234,9 +234,13 @@ type Key struct {
 	DroppedMoves uint32 `protobuf:"varint,13,opt,name=dropped_moves,json=droppedMoves,proto3" json:"dropped_moves,omitempty"`
 	// The import that brought it; while the table "key_jobs" has that import,
 	// the key is not there for anybody else. 0 when it came without one.
-	ImportId      uint64 `protobuf:"varint,14,opt,name=import_id,json=importId,proto3" json:"import_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	ImportId uint64 `protobuf:"varint,14,opt,name=import_id,json=importId,proto3" json:"import_id,omitempty"`
+	// The sealed password that current_password took the place of last, be it its
+	// own or its batch's, for the identity "keys/<PID>/previous_password"; empty
+	// when there was none.
+	PreviousPassword []byte `protobuf:"bytes,15,opt,name=previous_password,json=previousPassword,proto3" json:"previous_password,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *Key) Reset() {
@@ -365,6 +369,13 @@ func (x *Key) GetImportId() uint64 {
 		return x.ImportId
 	}
 	return 0
+}
+
+func (x *Key) GetPreviousPassword() []byte {
+	if x != nil {
+		return x.PreviousPassword
+	}
+	return nil
 }
 
 // KeyMove is one change of a key.
@@ -496,9 +507,13 @@ type KeyBatch struct {
 	// identity "batches/<name>/current_password"; empty when it is not known.
 	CurrentPassword []byte `protobuf:"bytes,13,opt,name=current_password,json=currentPassword,proto3" json:"current_password,omitempty"`
 	// The files that brought pairs, oldest first; the latest 100.
-	Files         []*KeyBatchFile `protobuf:"bytes,14,rep,name=files,proto3" json:"files,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Files []*KeyBatchFile `protobuf:"bytes,14,rep,name=files,proto3" json:"files,omitempty"`
+	// The sealed password that was in current_password before it was last set or
+	// removed, for the identity "batches/<name>/previous_password"; empty when
+	// there was none.
+	PreviousPassword []byte `protobuf:"bytes,15,opt,name=previous_password,json=previousPassword,proto3" json:"previous_password,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *KeyBatch) Reset() {
@@ -618,6 +633,13 @@ func (x *KeyBatch) GetCurrentPassword() []byte {
 func (x *KeyBatch) GetFiles() []*KeyBatchFile {
 	if x != nil {
 		return x.Files
+	}
+	return nil
+}
+
+func (x *KeyBatch) GetPreviousPassword() []byte {
+	if x != nil {
+		return x.PreviousPassword
 	}
 	return nil
 }
@@ -901,7 +923,9 @@ type KeyJob struct {
 	// Exports: how many pairs were handed out.
 	Pairs uint64 `protobuf:"varint,13,opt,name=pairs,proto3" json:"pairs,omitempty"`
 	// Exports: the pairs lie safely in a file and are being marked.
-	Written       bool `protobuf:"varint,14,opt,name=written,proto3" json:"written,omitempty"`
+	Written bool `protobuf:"varint,14,opt,name=written,proto3" json:"written,omitempty"`
+	// Exports: how many pairs were marked so far.
+	Marked        uint64 `protobuf:"varint,15,opt,name=marked,proto3" json:"marked,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1034,6 +1058,132 @@ func (x *KeyJob) GetWritten() bool {
 	return false
 }
 
+func (x *KeyJob) GetMarked() uint64 {
+	if x != nil {
+		return x.Marked
+	}
+	return 0
+}
+
+// KeyExportEnd tells how an export ended, for a while. Table "key_export_ends",
+// key: the id of its job, big-endian.
+type KeyExportEnd struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the job.
+	Id uint64 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The batch.
+	Batch string `protobuf:"bytes,2,opt,name=batch,proto3" json:"batch,omitempty"`
+	// Its pairs lay safely in a file and were marked; else it was discarded.
+	Written bool `protobuf:"varint,3,opt,name=written,proto3" json:"written,omitempty"`
+	// How many pairs were handed out.
+	Pairs uint64 `protobuf:"varint,4,opt,name=pairs,proto3" json:"pairs,omitempty"`
+	// How many of them were marked as exported.
+	Marked uint64 `protobuf:"varint,5,opt,name=marked,proto3" json:"marked,omitempty"`
+	// When it ended.
+	At *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=at,proto3" json:"at,omitempty"`
+	// Who ended it.
+	Who string `protobuf:"bytes,7,opt,name=who,proto3" json:"who,omitempty"`
+	// When it was begun.
+	BegunAt *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=begun_at,json=begunAt,proto3" json:"begun_at,omitempty"`
+	// Who began it.
+	BegunBy       string `protobuf:"bytes,9,opt,name=begun_by,json=begunBy,proto3" json:"begun_by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeyExportEnd) Reset() {
+	*x = KeyExportEnd{}
+	mi := &file_scsstore_v1_keys_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeyExportEnd) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeyExportEnd) ProtoMessage() {}
+
+func (x *KeyExportEnd) ProtoReflect() protoreflect.Message {
+	mi := &file_scsstore_v1_keys_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeyExportEnd.ProtoReflect.Descriptor instead.
+func (*KeyExportEnd) Descriptor() ([]byte, []int) {
+	return file_scsstore_v1_keys_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *KeyExportEnd) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *KeyExportEnd) GetBatch() string {
+	if x != nil {
+		return x.Batch
+	}
+	return ""
+}
+
+func (x *KeyExportEnd) GetWritten() bool {
+	if x != nil {
+		return x.Written
+	}
+	return false
+}
+
+func (x *KeyExportEnd) GetPairs() uint64 {
+	if x != nil {
+		return x.Pairs
+	}
+	return 0
+}
+
+func (x *KeyExportEnd) GetMarked() uint64 {
+	if x != nil {
+		return x.Marked
+	}
+	return 0
+}
+
+func (x *KeyExportEnd) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *KeyExportEnd) GetWho() string {
+	if x != nil {
+		return x.Who
+	}
+	return ""
+}
+
+func (x *KeyExportEnd) GetBegunAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.BegunAt
+	}
+	return nil
+}
+
+func (x *KeyExportEnd) GetBegunBy() string {
+	if x != nil {
+		return x.BegunBy
+	}
+	return ""
+}
+
 // KeyCount is a number of keys in one state.
 type KeyCount struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1047,7 +1197,7 @@ type KeyCount struct {
 
 func (x *KeyCount) Reset() {
 	*x = KeyCount{}
-	mi := &file_scsstore_v1_keys_proto_msgTypes[7]
+	mi := &file_scsstore_v1_keys_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1059,7 +1209,7 @@ func (x *KeyCount) String() string {
 func (*KeyCount) ProtoMessage() {}
 
 func (x *KeyCount) ProtoReflect() protoreflect.Message {
-	mi := &file_scsstore_v1_keys_proto_msgTypes[7]
+	mi := &file_scsstore_v1_keys_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1072,7 +1222,7 @@ func (x *KeyCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyCount.ProtoReflect.Descriptor instead.
 func (*KeyCount) Descriptor() ([]byte, []int) {
-	return file_scsstore_v1_keys_proto_rawDescGZIP(), []int{7}
+	return file_scsstore_v1_keys_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *KeyCount) GetState() KeyState {
@@ -1101,7 +1251,7 @@ type KeyJobChunk struct {
 
 func (x *KeyJobChunk) Reset() {
 	*x = KeyJobChunk{}
-	mi := &file_scsstore_v1_keys_proto_msgTypes[8]
+	mi := &file_scsstore_v1_keys_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1113,7 +1263,7 @@ func (x *KeyJobChunk) String() string {
 func (*KeyJobChunk) ProtoMessage() {}
 
 func (x *KeyJobChunk) ProtoReflect() protoreflect.Message {
-	mi := &file_scsstore_v1_keys_proto_msgTypes[8]
+	mi := &file_scsstore_v1_keys_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1126,7 +1276,7 @@ func (x *KeyJobChunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyJobChunk.ProtoReflect.Descriptor instead.
 func (*KeyJobChunk) Descriptor() ([]byte, []int) {
-	return file_scsstore_v1_keys_proto_rawDescGZIP(), []int{8}
+	return file_scsstore_v1_keys_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *KeyJobChunk) GetPids() []byte {
@@ -1140,7 +1290,7 @@ var File_scsstore_v1_keys_proto protoreflect.FileDescriptor
 
 const file_scsstore_v1_keys_proto_rawDesc = "" +
 	"\n" +
-	"\x16scsstore/v1/keys.proto\x12\vscsstore.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xff\x03\n" +
+	"\x16scsstore/v1/keys.proto\x12\vscsstore.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xac\x04\n" +
 	"\x03Key\x12\x10\n" +
 	"\x03pid\x18\x01 \x01(\fR\x03pid\x12+\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x15.scsstore.v1.KeyStateR\x05state\x12\x1a\n" +
@@ -1158,7 +1308,8 @@ const file_scsstore_v1_keys_proto_rawDesc = "" +
 	"\fnew_password\x18\v \x01(\fR\vnewPassword\x12.\n" +
 	"\ahistory\x18\f \x03(\v2\x14.scsstore.v1.KeyMoveR\ahistory\x12#\n" +
 	"\rdropped_moves\x18\r \x01(\rR\fdroppedMoves\x12\x1b\n" +
-	"\timport_id\x18\x0e \x01(\x04R\bimportId\"\xd1\x01\n" +
+	"\timport_id\x18\x0e \x01(\x04R\bimportId\x12+\n" +
+	"\x11previous_password\x18\x0f \x01(\fR\x10previousPassword\"\xd1\x01\n" +
 	"\aKeyMove\x12*\n" +
 	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x10\n" +
 	"\x03who\x18\x02 \x01(\tR\x03who\x12\x10\n" +
@@ -1166,7 +1317,7 @@ const file_scsstore_v1_keys_proto_rawDesc = "" +
 	"\x03act\x18\x04 \x01(\tR\x03act\x12)\n" +
 	"\x04from\x18\x05 \x01(\x0e2\x15.scsstore.v1.KeyStateR\x04from\x12%\n" +
 	"\x02to\x18\x06 \x01(\x0e2\x15.scsstore.v1.KeyStateR\x02to\x12\x12\n" +
-	"\x04uuid\x18\a \x01(\fR\x04uuid\"\x80\x04\n" +
+	"\x04uuid\x18\a \x01(\fR\x04uuid\"\xad\x04\n" +
 	"\bKeyBatch\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aprofile\x18\x02 \x01(\tR\aprofile\x12\x16\n" +
@@ -1185,7 +1336,8 @@ const file_scsstore_v1_keys_proto_rawDesc = "" +
 	"\n" +
 	"retired_at\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\tretiredAt\x12)\n" +
 	"\x10current_password\x18\r \x01(\fR\x0fcurrentPassword\x12/\n" +
-	"\x05files\x18\x0e \x03(\v2\x19.scsstore.v1.KeyBatchFileR\x05filesJ\x04\b\t\x10\n" +
+	"\x05files\x18\x0e \x03(\v2\x19.scsstore.v1.KeyBatchFileR\x05files\x12+\n" +
+	"\x11previous_password\x18\x0f \x01(\fR\x10previousPasswordJ\x04\b\t\x10\n" +
 	"\"\x8e\x01\n" +
 	"\fKeyBatchFile\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
@@ -1207,7 +1359,7 @@ const file_scsstore_v1_keys_proto_rawDesc = "" +
 	"\x10KeyMappingColumn\x12\x14\n" +
 	"\x05field\x18\x01 \x01(\tR\x05field\x12\x1a\n" +
 	"\bposition\x18\x02 \x01(\rR\bposition\x12\x12\n" +
-	"\x04name\x18\x03 \x01(\tR\x04name\"\xbe\x03\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\"\xd6\x03\n" +
 	"\x06KeyJob\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12+\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x17.scsstore.v1.KeyJobKindR\x04kind\x12\x14\n" +
@@ -1224,7 +1376,18 @@ const file_scsstore_v1_keys_proto_rawDesc = "" +
 	"\x05again\x18\v \x01(\bR\x05again\x12\x19\n" +
 	"\blast_pid\x18\f \x01(\fR\alastPid\x12\x14\n" +
 	"\x05pairs\x18\r \x01(\x04R\x05pairs\x12\x18\n" +
-	"\awritten\x18\x0e \x01(\bR\awritten\"M\n" +
+	"\awritten\x18\x0e \x01(\bR\awritten\x12\x16\n" +
+	"\x06marked\x18\x0f \x01(\x04R\x06marked\"\x8c\x02\n" +
+	"\fKeyExportEnd\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x14\n" +
+	"\x05batch\x18\x02 \x01(\tR\x05batch\x12\x18\n" +
+	"\awritten\x18\x03 \x01(\bR\awritten\x12\x14\n" +
+	"\x05pairs\x18\x04 \x01(\x04R\x05pairs\x12\x16\n" +
+	"\x06marked\x18\x05 \x01(\x04R\x06marked\x12*\n" +
+	"\x02at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x10\n" +
+	"\x03who\x18\a \x01(\tR\x03who\x125\n" +
+	"\bbegun_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\abegunAt\x12\x19\n" +
+	"\bbegun_by\x18\t \x01(\tR\abegunBy\"M\n" +
 	"\bKeyCount\x12+\n" +
 	"\x05state\x18\x01 \x01(\x0e2\x15.scsstore.v1.KeyStateR\x05state\x12\x14\n" +
 	"\x05count\x18\x02 \x01(\x04R\x05count\"!\n" +
@@ -1262,7 +1425,7 @@ func file_scsstore_v1_keys_proto_rawDescGZIP() []byte {
 }
 
 var file_scsstore_v1_keys_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_scsstore_v1_keys_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_scsstore_v1_keys_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_scsstore_v1_keys_proto_goTypes = []any{
 	(KeyState)(0),                 // 0: scsstore.v1.KeyState
 	(KeyModel)(0),                 // 1: scsstore.v1.KeyModel
@@ -1274,37 +1437,40 @@ var file_scsstore_v1_keys_proto_goTypes = []any{
 	(*KeyMapping)(nil),            // 7: scsstore.v1.KeyMapping
 	(*KeyMappingColumn)(nil),      // 8: scsstore.v1.KeyMappingColumn
 	(*KeyJob)(nil),                // 9: scsstore.v1.KeyJob
-	(*KeyCount)(nil),              // 10: scsstore.v1.KeyCount
-	(*KeyJobChunk)(nil),           // 11: scsstore.v1.KeyJobChunk
-	(*timestamppb.Timestamp)(nil), // 12: google.protobuf.Timestamp
+	(*KeyExportEnd)(nil),          // 10: scsstore.v1.KeyExportEnd
+	(*KeyCount)(nil),              // 11: scsstore.v1.KeyCount
+	(*KeyJobChunk)(nil),           // 12: scsstore.v1.KeyJobChunk
+	(*timestamppb.Timestamp)(nil), // 13: google.protobuf.Timestamp
 }
 var file_scsstore_v1_keys_proto_depIdxs = []int32{
 	0,  // 0: scsstore.v1.Key.state:type_name -> scsstore.v1.KeyState
 	1,  // 1: scsstore.v1.Key.model:type_name -> scsstore.v1.KeyModel
-	12, // 2: scsstore.v1.Key.created_at:type_name -> google.protobuf.Timestamp
-	12, // 3: scsstore.v1.Key.changed_at:type_name -> google.protobuf.Timestamp
+	13, // 2: scsstore.v1.Key.created_at:type_name -> google.protobuf.Timestamp
+	13, // 3: scsstore.v1.Key.changed_at:type_name -> google.protobuf.Timestamp
 	4,  // 4: scsstore.v1.Key.history:type_name -> scsstore.v1.KeyMove
-	12, // 5: scsstore.v1.KeyMove.at:type_name -> google.protobuf.Timestamp
+	13, // 5: scsstore.v1.KeyMove.at:type_name -> google.protobuf.Timestamp
 	0,  // 6: scsstore.v1.KeyMove.from:type_name -> scsstore.v1.KeyState
 	0,  // 7: scsstore.v1.KeyMove.to:type_name -> scsstore.v1.KeyState
 	1,  // 8: scsstore.v1.KeyBatch.model:type_name -> scsstore.v1.KeyModel
-	12, // 9: scsstore.v1.KeyBatch.created_at:type_name -> google.protobuf.Timestamp
-	12, // 10: scsstore.v1.KeyBatch.expires_at:type_name -> google.protobuf.Timestamp
-	12, // 11: scsstore.v1.KeyBatch.retired_at:type_name -> google.protobuf.Timestamp
+	13, // 9: scsstore.v1.KeyBatch.created_at:type_name -> google.protobuf.Timestamp
+	13, // 10: scsstore.v1.KeyBatch.expires_at:type_name -> google.protobuf.Timestamp
+	13, // 11: scsstore.v1.KeyBatch.retired_at:type_name -> google.protobuf.Timestamp
 	6,  // 12: scsstore.v1.KeyBatch.files:type_name -> scsstore.v1.KeyBatchFile
-	12, // 13: scsstore.v1.KeyBatchFile.at:type_name -> google.protobuf.Timestamp
+	13, // 13: scsstore.v1.KeyBatchFile.at:type_name -> google.protobuf.Timestamp
 	8,  // 14: scsstore.v1.KeyMapping.columns:type_name -> scsstore.v1.KeyMappingColumn
-	12, // 15: scsstore.v1.KeyMapping.changed_at:type_name -> google.protobuf.Timestamp
+	13, // 15: scsstore.v1.KeyMapping.changed_at:type_name -> google.protobuf.Timestamp
 	2,  // 16: scsstore.v1.KeyJob.kind:type_name -> scsstore.v1.KeyJobKind
-	12, // 17: scsstore.v1.KeyJob.begun_at:type_name -> google.protobuf.Timestamp
-	12, // 18: scsstore.v1.KeyJob.lease_until:type_name -> google.protobuf.Timestamp
-	10, // 19: scsstore.v1.KeyJob.counts:type_name -> scsstore.v1.KeyCount
-	0,  // 20: scsstore.v1.KeyCount.state:type_name -> scsstore.v1.KeyState
-	21, // [21:21] is the sub-list for method output_type
-	21, // [21:21] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	13, // 17: scsstore.v1.KeyJob.begun_at:type_name -> google.protobuf.Timestamp
+	13, // 18: scsstore.v1.KeyJob.lease_until:type_name -> google.protobuf.Timestamp
+	11, // 19: scsstore.v1.KeyJob.counts:type_name -> scsstore.v1.KeyCount
+	13, // 20: scsstore.v1.KeyExportEnd.at:type_name -> google.protobuf.Timestamp
+	13, // 21: scsstore.v1.KeyExportEnd.begun_at:type_name -> google.protobuf.Timestamp
+	0,  // 22: scsstore.v1.KeyCount.state:type_name -> scsstore.v1.KeyState
+	23, // [23:23] is the sub-list for method output_type
+	23, // [23:23] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_scsstore_v1_keys_proto_init() }
@@ -1318,7 +1484,7 @@ func file_scsstore_v1_keys_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_scsstore_v1_keys_proto_rawDesc), len(file_scsstore_v1_keys_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   9,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
