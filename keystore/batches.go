@@ -93,8 +93,9 @@ func (s *Store) CreateBatch(tx kv.Tx, b Batch) error {
 	return batchTable.Put(tx, []byte(b.Name), rec)
 }
 
-// UpdateBatch replaces what is stored of a batch, except its name, CreatedAt,
-// CreatedBy, RetiredAt, CurrentPassword and Files. The error is ErrNoBatch.
+// UpdateBatch replaces what is stored of a batch, except its name, Model (which
+// its pairs have), CreatedAt, CreatedBy, RetiredAt, passwords and Files. The error
+// is ErrNoBatch.
 func (s *Store) UpdateBatch(tx kv.Tx, b Batch) error {
 	old, err := loadBatch(tx, b.Name)
 	if err != nil {
@@ -102,7 +103,8 @@ func (s *Store) UpdateBatch(tx kv.Tx, b Batch) error {
 	}
 	rec := b.record()
 	rec.CreatedAt, rec.CreatedBy, rec.RetiredAt = old.GetCreatedAt(), old.GetCreatedBy(), old.GetRetiredAt()
-	rec.CurrentPassword, rec.Files = old.GetCurrentPassword(), old.GetFiles()
+	rec.CurrentPassword, rec.PreviousPassword = old.GetCurrentPassword(), old.GetPreviousPassword()
+	rec.Model, rec.Files = old.GetModel(), old.GetFiles()
 	return batchTable.Put(tx, []byte(b.Name), rec)
 }
 

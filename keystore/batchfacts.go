@@ -48,6 +48,9 @@ func (s *Store) AddBatchFiles(tx kv.Tx, name string, files ...BatchFile) error {
 // batchIdentity is what a batch's password is sealed for.
 func batchIdentity(name string) string { return "batches/" + name + "/" + currentField }
 
+// batchPreviousIdentity is what the password before it is sealed for.
+func batchPreviousIdentity(name string) string { return "batches/" + name + "/" + previousField }
+
 // sealBatch puts a password into a batch's record; the empty one takes it out.
 func (s *Store) sealBatch(b *scsstorev1.KeyBatch, password amt.Secret) error {
 	if password.Len() > maxPassword {
@@ -59,11 +62,21 @@ func (s *Store) sealBatch(b *scsstorev1.KeyBatch, password amt.Secret) error {
 }
 
 // SetBatchPassword replaces the MEBx password of PCs whose pair has none of its
-// own; empty: it is not known. Errors: ErrNoBatch, ErrRecord.
+// own; empty: it is not known. One that it takes the place of is kept as the
+// previous one. Errors: ErrNoBatch, ErrRecord.
 func (s *Store) SetBatchPassword(tx kv.Tx, name string, password amt.Secret) error {
 	b, err := loadBatch(tx, name)
 	if err != nil {
 		return err
+	}
+	old, err := s.BatchPassword(tx, name)
+	if err != nil {
+		return err
+	}
+	if !old.IsZero() && !old.Equal(password) {
+		if b.PreviousPassword, err = s.sealer.Seal(old, batchPreviousIdentity(name)); err != nil {
+			return err
+		}
 	}
 	if err := s.sealBatch(b, password); err != nil {
 		return err
@@ -87,7 +100,16 @@ func (s *Store) openWhole(r kv.Reader, k *scsstorev1.Key) (Secrets, error) {
 	if err != nil || !secrets.CurrentPassword.IsZero() || k.GetBatch() == "" {
 		return secrets, err
 	}
-	secrets.CurrentPassword, err = s.BatchPassword(r, k.GetBatch())
+	b, err := loadBatch(r, k.GetBatch())
+	if err != nil {
+		return Secrets{}, err
+	}
+	if secrets.CurrentPassword, err = s.sealer.Open(b.GetCurrentPassword(), batchIdentity(b.GetName())); err != nil {
+		return Secrets{}, err
+	}
+	if secrets.PreviousPassword.IsZero() {
+		secrets.PreviousPassword, err = s.sealer.Open(b.GetPreviousPassword(), batchPreviousIdentity(b.GetName()))
+	}
 	return secrets, err
 }
 
@@ -154,7 +176,7 @@ func (s *Store) resealBatches(ctx context.Context, db kv.Store) error {
 	err := db.View(ctx, func(r kv.Reader) error {
 		names = nil
 		return batchTable.Scan(r, kv.Range{}, func(_ []byte, b *scsstorev1.KeyBatch) error {
-			if len(b.GetCurrentPassword()) > 0 {
+			if len(b.GetCurrentPassword())+len(b.GetPreviousPassword()) > 0 {
 				names = append(names, b.GetName())
 			}
 			return nil
@@ -184,11 +206,14 @@ func (s *Store) resealBatch(tx kv.Tx, name string) error {
 	if err != nil {
 		return err
 	}
-	again, changed, err := s.sealer.Reseal(b.GetCurrentPassword(), batchIdentity(name))
-	if err != nil || !changed {
+	var current, previous bool
+	if b.CurrentPassword, current, err = s.sealer.Reseal(b.GetCurrentPassword(), batchIdentity(name)); err != nil {
 		return err
 	}
-	b.CurrentPassword = again
+	b.PreviousPassword, previous, err = s.sealer.Reseal(b.GetPreviousPassword(), batchPreviousIdentity(name))
+	if err != nil || !current && !previous {
+		return err
+	}
 	return batchTable.Put(tx, []byte(name), b)
 }
 
@@ -198,7 +223,11 @@ func (s *Store) checkBatches(r kv.Reader) error {
 		if !bytes.Equal(key, []byte(b.GetName())) {
 			return fmt.Errorf("%w: batch %q lies under %q", ErrInvariant, b.GetName(), key)
 		}
-		if _, err := s.sealer.Open(b.GetCurrentPassword(), batchIdentity(b.GetName())); err != nil {
+		_, err := s.sealer.Open(b.GetCurrentPassword(), batchIdentity(b.GetName()))
+		if err == nil {
+			_, err = s.sealer.Open(b.GetPreviousPassword(), batchPreviousIdentity(b.GetName()))
+		}
+		if err != nil {
 			return fmt.Errorf("%w: batch %q: %w", ErrInvariant, b.GetName(), err)
 		}
 		return nil

@@ -15,7 +15,8 @@ var ErrInvariant = errors.New("the key store is not consistent")
 // CheckInvariants reports the first thing that is wrong with the tables: an
 // index or a count, a pair in a state it cannot be in or without the holder that
 // the state needs, a story that does not end in the state, a hidden pair that no
-// sweep would find, a secret that does not open. It reads everything.
+// sweep would find, a secret that does not open, a
+// pair of another model than its batch. It reads everything.
 func (s *Store) CheckInvariants(r kv.Reader) error {
 	if err := keysTable.Check(r); err != nil {
 		return err
@@ -47,7 +48,7 @@ func (s *Store) CheckInvariants(r kv.Reader) error {
 	if err != nil {
 		return err
 	}
-	if err := s.checkBatches(r); err != nil {
+	if err := errors.Join(s.checkBatches(r), checkEnds(r)); err != nil {
 		return err
 	}
 	return checkCounts(r, counts)
@@ -93,8 +94,12 @@ func (s *Store) checkKey(r kv.Reader, key []byte, k *scsstorev1.Key) error {
 	if hidden, err := isHidden(r, k); err != nil {
 		return err
 	} else if k.GetBatch() != "" && !hidden {
-		if _, err := loadBatch(r, k.GetBatch()); err != nil {
+		b, err := loadBatch(r, k.GetBatch())
+		if err != nil {
 			return err
+		}
+		if k.GetModel() != b.GetModel() {
+			return fmt.Errorf("its model is %v, and that of batch %q %v", amt.Model(k.GetModel()), b.GetName(), amt.Model(b.GetModel()))
 		}
 	}
 	secrets, err := s.open(k)

@@ -19,6 +19,7 @@
 //	key_counts       scope, state, shard -> number of visible keys
 //	key_jobs         id, 8 bytes big-endian -> KeyJob
 //	key_job_chunks   id, number in 4 bytes -> KeyJobChunk
+//	key_export_ends  id of the export's job -> KeyExportEnd, for a month
 //
 // A long list is sorted in a temporary file that is sealed and has no name
 // (sorter.go, spill.go; docs/decisions/015-imports.md). Other files it does not

@@ -32,6 +32,8 @@ type Export struct {
 	Batch   string
 	Again   bool // with pairs that were exported before
 	Pairs   int  // handed out so far
+	Marked  int  // of them, as exported
+	Ended   bool // one way or the other; Again and Why are not kept then
 	BegunAt time.Time
 	BegunBy string
 	Why     string
@@ -45,7 +47,7 @@ type Exported struct {
 
 func viewExport(j *scsstorev1.KeyJob) Export {
 	return Export{
-		ID: j.GetId(), Batch: j.GetBatch(), Again: j.GetAgain(), Pairs: int(j.GetPairs()),
+		ID: j.GetId(), Batch: j.GetBatch(), Again: j.GetAgain(), Pairs: int(j.GetPairs()), Marked: int(j.GetMarked()),
 		BegunAt: moment(j.GetBegunAt()), BegunBy: j.GetBegunBy(), Why: j.GetWhy(),
 	}
 }
@@ -98,14 +100,18 @@ func (s *Store) BeginExport(tx kv.Tx, batch string, again bool, m Move) (Export,
 
 // ExportNext hands out the next n pairs (at most 1000) of an export by PID, and
 // none after the last. They are noted in the store, so use them only when the
-// transaction is committed. The error is ErrNoJob.
+// transaction is committed. Errors: ErrNoJob; ErrExportWritten and
+// ErrExportDiscarded for an export that somebody ended: what was handed out is
+// not all of it.
 func (s *Store) ExportNext(tx kv.Tx, id uint64, n int) ([]Exported, error) {
 	j, err := loadJob(tx, id, scsstorev1.KeyJobKind_KEY_JOB_KIND_EXPORT)
-	if err != nil {
+	switch {
+	case errors.Is(err, ErrNoJob):
+		return nil, whyNoPairs(tx, id)
+	case err != nil:
 		return nil, err
-	}
-	if j.GetWritten() {
-		return nil, nil
+	case j.GetWritten():
+		return nil, fmt.Errorf("export %d: %w by %s", id, ErrExportWritten, j.GetWrittenBy())
 	}
 	recs, err := s.exportPage(tx, j, Page{Size: n}.size())
 	if err != nil || len(recs) == 0 {
@@ -142,64 +148,93 @@ func (s *Store) exportPage(r kv.Reader, j *scsstorev1.KeyJob, size int) ([]*scss
 	}
 }
 
-// FinishExport ends an export. With written its pairs lie safely in a file and
-// are marked as exported, some hundred in each of its transactions; else they
-// are as before. It returns the number of pairs marked, and is idempotent: an
-// export that is not under way marks none.
-func (s *Store) FinishExport(ctx context.Context, db kv.Store, id uint64, written bool, m Move) (int, error) {
-	m, err := s.dated(m)
+// Ending says how an export ended.
+type Ending struct {
+	// Written says that its pairs lie safely in a file: they are marked as exported,
+	// some hundred in each of several transactions. Else they are as before.
+	Written bool
+	Move    Move // Why is the export's own if it has one
+	// Also, if set, runs in the transaction in which the end takes effect, with the
+	// export as it was before; with one that has ended so already, too. Its error
+	// leaves the export as it was.
+	Also func(tx kv.Tx, e Export) error
+}
+
+// FinishExport ends an export and returns how many pairs it marked as exported.
+// It may be called again, with the same answer for a month. Errors besides those
+// of Also and the store: ErrNoJob for an export that is not known (or no more),
+// ErrExportDiscarded and ErrExportWritten for one that ended otherwise.
+func (s *Store) FinishExport(ctx context.Context, db kv.Store, id uint64, end Ending) (int, error) {
+	m, err := s.dated(end.Move)
 	if err != nil {
 		return 0, err
 	}
-	gone := false
+	end.Move = m
 	err = db.Update(ctx, func(tx kv.Tx) error {
-		j, err := loadJob(tx, id, scsstorev1.KeyJobKind_KEY_JOB_KIND_EXPORT)
-		if gone = errors.Is(err, ErrNoJob); gone {
-			return nil
-		}
-		if err != nil {
+		before, err := s.endExport(tx, id, end)
+		if err != nil || end.Also == nil {
 			return err
 		}
-		if j.GetWritten() { // an earlier call came so far
-			return nil
-		}
-		if !written {
-			gone = true
-			return jobTable.Delete(tx, jobKey(id))
-		}
-		j.Written = true
-		return jobTable.Put(tx, jobKey(id), j)
+		return end.Also(tx, before)
 	})
 	if err != nil {
 		return 0, fmt.Errorf("finishing export %d: %w", id, err)
 	}
-	if gone {
+	if !end.Written {
 		return 0, s.dropChunks(ctx, db, id)
 	}
 	return s.markExport(ctx, db, id, m)
 }
 
-// markExport marks the pairs of a written export chunk by chunk and ends it.
-func (s *Store) markExport(ctx context.Context, db kv.Store, id uint64, m Move) (int, error) {
-	total := 0
+// endExport sets the end of an export, unless it has it, and returns the export
+// as it was.
+func (s *Store) endExport(tx kv.Tx, id uint64, end Ending) (before Export, err error) {
+	j, err := loadJob(tx, id, scsstorev1.KeyJobKind_KEY_JOB_KIND_EXPORT)
+	if errors.Is(err, ErrNoJob) {
+		e, err := exportEnd(tx, id)
+		if err == nil && e.GetWritten() != end.Written {
+			err = endedOtherwise(e)
+		}
+		return viewEnd(e), err
+	}
+	if err != nil {
+		return Export{}, err
+	}
+	before = viewExport(j)
+	switch {
+	case j.GetWritten() && !end.Written:
+		return before, fmt.Errorf("%w by %s", ErrExportWritten, j.GetWrittenBy())
+	case j.GetWritten(): // an earlier call came so far
+		return before, nil
+	case !end.Written:
+		return before, s.keepEnd(tx, j, false, end.Move)
+	}
+	j.Written, j.WrittenBy = true, end.Move.Who
+	return before, jobTable.Put(tx, jobKey(id), j)
+}
+
+// markExport marks the pairs of a written export chunk by chunk and ends it. It
+// returns how many were marked in all.
+func (s *Store) markExport(ctx context.Context, db kv.Store, id uint64, m Move) (total int, err error) {
 	for more := true; more; {
-		n := 0
 		err := db.Update(ctx, func(tx kv.Tx) (err error) {
-			n, more, err = s.markChunk(tx, id, m)
+			total, more, err = s.markChunk(tx, id, m)
 			return err
 		})
 		if err != nil {
 			return total, fmt.Errorf("marking the pairs of export %d: %w", id, err)
 		}
-		total += n
 	}
 	return total, nil
 }
 
-func (s *Store) markChunk(tx kv.Tx, id uint64, m Move) (marked int, more bool, err error) {
-	_, err = loadJob(tx, id, scsstorev1.KeyJobKind_KEY_JOB_KIND_EXPORT)
+// markChunk marks the pairs of the next chunk, or ends the export when none is
+// left. total is how many were marked so far.
+func (s *Store) markChunk(tx kv.Tx, id uint64, m Move) (total int, more bool, err error) {
+	j, err := loadJob(tx, id, scsstorev1.KeyJobKind_KEY_JOB_KIND_EXPORT)
 	if errors.Is(err, ErrNoJob) {
-		return 0, false, nil
+		e, err := exportEnd(tx, id)
+		return int(e.GetMarked()), false, err
 	}
 	if err != nil {
 		return 0, false, err
@@ -209,21 +244,27 @@ func (s *Store) markChunk(tx kv.Tx, id uint64, m Move) (marked int, more bool, e
 		return 0, false, err
 	}
 	if key == nil {
-		return 0, false, jobTable.Delete(tx, jobKey(id))
+		if j.GetWrittenBy() != "" {
+			m.Who = j.GetWrittenBy()
+		}
+		return int(j.GetMarked()), false, s.keepEnd(tx, j, true, m)
 	}
 	if err := chunkTable.Delete(tx, key); err != nil {
 		return 0, false, err
+	}
+	if why := j.GetWhy(); why != "" {
+		m.Why = why
 	}
 	for pid := range slices.Chunk(pids, amt.PIDLen) {
 		err := s.MarkExportedAgain(tx, pidFrom(pid), m)
 		switch {
 		case err == nil:
-			marked++
+			j.Marked++
 		case !moved(err):
 			return 0, false, err
 		}
 	}
-	return marked, true, nil
+	return int(j.GetMarked()), true, jobTable.Put(tx, jobKey(id), j)
 }
 
 // moved reports whether a pair could not be marked because its life went on

@@ -17,12 +17,16 @@ import (
 // Import is a list of pairs on its way into a batch.
 type Import struct {
 	// Batch is made when there is none of this name, unless no pair of the list
-	// comes into the store.
+	// comes into the store. If it comes into being otherwise while the list is read,
+	// with other facts, or its facts change, the error is ErrBatchDiffers.
 	Batch Batch
 	Move  Move
 	// SkipConflicts leaves conflicting pairs out; else the first ends the
 	// import with ErrConflict, and nothing is kept.
 	SkipConflicts bool
+	// Check, if set, may refuse the batch as it is in the store: before the list is
+	// read, and again in the transaction that makes the import visible.
+	Check func(r kv.Reader) error
 	// DryRun, if set, is asked once the list has been read. If it says so, the
 	// pairs are only compared with the store: the report is what the import would
 	// have said, and what Finish writes is undone.
@@ -52,7 +56,8 @@ type importer struct {
 	report    AddReport
 	redraw    func(n int) iter.Seq2[Record, error] // for pairs whose PID is taken; nil: they conflict
 
-	finishing bool // the transaction that makes it visible may have happened
+	seen     *scsstorev1.KeyBatch // the batch before the list was read, nil for none
+	finished bool                 // the transaction that makes it visible may have happened
 }
 
 // Import stores the records of seq, any number of them, all or nothing: other
@@ -60,7 +65,8 @@ type importer struct {
 // bounded memory and without touching the store, then writes it in chunks. An
 // error of seq ends it with that error. After a crash Sweep removes what was
 // written. The report counts as far as the import came. Errors besides those of
-// seq and the store: ErrBatchName, ErrBatchRetired, ErrRecord, ErrConflict,
+// seq and the store: ErrBatchName, ErrBatchRetired,
+// ErrBatchDiffers, ErrRecord, ErrConflict,
 // ErrBusy, ErrTempFile, ErrImportLost.
 func (s *Store) Import(ctx context.Context, db kv.Store, im Import, seq iter.Seq2[Record, error]) (AddReport, error) {
 	return s.runImport(ctx, &importer{s: s, db: db, im: im}, seq)
@@ -113,8 +119,7 @@ func (s *Store) runImport(ctx context.Context, imp *importer, seq iter.Seq2[Reco
 func (imp *importer) run(ctx context.Context, seq iter.Seq2[Record, error]) error {
 	// A batch that takes nothing is better told before a long list is read.
 	err := imp.db.View(ctx, func(r kv.Reader) error {
-		_, err := imp.batchModel(r)
-		return err
+		return imp.lookUp(r)
 	})
 	if err != nil {
 		return err
@@ -228,7 +233,7 @@ func (imp *importer) undo(ctx context.Context, err error) error {
 	switch {
 	case serr != nil:
 		return fmt.Errorf("%w (and what it wrote is still to be swept: %w)", err, serr)
-	case !found && imp.finishing && !errors.Is(err, ErrImportLost):
+	case !found && imp.finished && !errors.Is(err, ErrImportLost):
 		return nil // the commit went through and its answer was lost
 	}
 	return err
@@ -250,8 +255,8 @@ func (imp *importer) load(r kv.Reader) (*scsstorev1.KeyJob, error) {
 // finish makes the import visible in one small transaction, and then clears
 // away the list of what it wrote.
 func (imp *importer) finish(ctx context.Context) error {
-	imp.finishing = true
-	err := imp.db.Update(ctx, func(tx kv.Tx) error {
+	err := imp.db.Update(ctx, func(tx kv.Tx) (err error) {
+		defer func() { imp.finished = err == nil }()
 		j, err := imp.load(tx)
 		if err != nil {
 			return err
@@ -279,18 +284,6 @@ func (imp *importer) finish(ctx context.Context) error {
 	}
 	// It is visible. What is left behind by an error here, Sweep takes.
 	_ = imp.s.dropChunks(ctx, imp.db, imp.id)
-	return nil
-}
-
-// keepBatch makes the batch if there is none and pairs have come for it.
-func (imp *importer) keepBatch(tx kv.Tx, some bool) error {
-	_, err := openBatch(tx, imp.im.Batch.Name)
-	switch {
-	case !errors.Is(err, ErrNoBatch):
-		return err
-	case some:
-		return imp.s.CreateBatch(tx, imp.im.Batch)
-	}
 	return nil
 }
 

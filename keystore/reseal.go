@@ -55,7 +55,7 @@ func (s *Store) resealKey(k *scsstorev1.Key) (changed bool, err error) {
 	for _, f := range []struct {
 		field  string
 		sealed *[]byte
-	}{{ppsField, &k.Pps}, {currentField, &k.CurrentPassword}, {newField, &k.NewPassword}} {
+	}{{ppsField, &k.Pps}, {currentField, &k.CurrentPassword}, {newField, &k.NewPassword}, {previousField, &k.PreviousPassword}} {
 		again, one, err := s.sealer.Reseal(*f.sealed, identity(pidOf(k), f.field))
 		if err != nil {
 			return false, err

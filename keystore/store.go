@@ -165,7 +165,8 @@ func (s *Store) Get(r kv.Reader, pid amt.PID) (Key, error) {
 }
 
 // Secrets opens the secrets of a pair in whatever state, or returns
-// ErrUnknownPID. A CurrentPassword that the pair has not is its batch's.
+// ErrUnknownPID. A CurrentPassword that the pair has not is its batch's,
+// and so is a PreviousPassword then.
 func (s *Store) Secrets(r kv.Reader, pid amt.PID) (Secrets, error) {
 	k, err := load(r, pid)
 	if err != nil {
@@ -184,6 +185,7 @@ func (s *Store) open(k *scsstorev1.Key) (Secrets, error) {
 		{ppsField, k.GetPps(), &out.PPS},
 		{currentField, k.GetCurrentPassword(), &out.CurrentPassword},
 		{newField, k.GetNewPassword(), &out.NewPassword},
+		{previousField, k.GetPreviousPassword(), &out.PreviousPassword},
 	} {
 		var err error
 		if *f.secret, err = s.sealer.Open(f.sealed, identity(pidOf(k), f.field)); err != nil {

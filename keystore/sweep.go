@@ -1,6 +1,7 @@
 package keystore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -53,7 +54,7 @@ func (s *Store) Sweep(ctx context.Context, db kv.Store, all bool) (int, error) {
 		if !all || !j.GetWritten() {
 			continue
 		}
-		m := Move{Who: j.GetBegunBy(), Why: j.GetWhy(), At: s.Now()}
+		m := Move{Who: cmp.Or(j.GetWrittenBy(), j.GetBegunBy()), Why: j.GetWhy(), At: s.Now()}
 		if _, err := s.markExport(ctx, db, j.GetId(), m); err != nil {
 			return n, err
 		}

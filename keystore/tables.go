@@ -177,6 +177,8 @@ const (
 	ppsField     = "pps"
 	currentField = "current_password"
 	newField     = "new_password"
+
+	previousField = "previous_password"
 )
 
 // chunkJob reads the id of the job from the key of a chunk.

@@ -89,6 +89,9 @@ type Secrets struct {
 	// NewPassword is what the record sets and what logs in during set-up; for
 	// the Manual model the password as it was entered. Empty when not known.
 	NewPassword amt.Secret
+	// PreviousPassword is the CurrentPassword before a person last set or removed
+	// it, which may have been right. Empty when there was none.
+	PreviousPassword amt.Secret
 }
 
 // Record is a pair on its way into the store.

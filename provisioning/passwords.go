@@ -134,7 +134,7 @@ type candidate struct {
 // first: admin pending, admin current, MEBx pending, MEBx current, admin
 // previous, and the factory's only if the hello said that it was not changed. A
 // pair that is new to the device brings its own MEBx password, which then comes
-// first. d is nil for a device that is not in the store.
+// first; behind it the one known before, if a person set another. d is nil for a device that is not in the store.
 func (e *Engine) candidates(d *pb.Device, pair keystore.Secrets, newPair, credentialsSet bool) ([]candidate, error) {
 	var list []candidate
 	add := func(c candidate) {
@@ -150,8 +150,12 @@ func (e *Engine) candidates(d *pb.Device, pair keystore.Secrets, newPair, creden
 	}
 	addPair := func() {
 		add(candidate{name: "the pair's new password", secret: pair.NewPassword})
-		if factory := amt.NewSecretString(amt.FactoryPassword); !pair.CurrentPassword.Equal(factory) {
+		factory := amt.NewSecretString(amt.FactoryPassword)
+		if !pair.CurrentPassword.Equal(factory) {
 			add(candidate{name: "the pair's current password", secret: pair.CurrentPassword})
+		}
+		if !pair.PreviousPassword.Equal(factory) {
+			add(candidate{name: "the pair's previous password", secret: pair.PreviousPassword})
 		}
 	}
 	if newPair || d == nil {

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/amtscs/amtscs/amt"
+	"github.com/amtscs/amtscs/kv"
 	scsv1 "github.com/amtscs/amtscs/proto/scs/v1"
 	"github.com/amtscs/amtscs/provisioning"
 )
@@ -128,6 +129,13 @@ func (l *listing) store(ctx context.Context) error {
 	})
 	if err != nil {
 		return err
+	}
+	if !stored {
+		// What becomes of a row tells whether a password is the one that is known.
+		of(ctx).reason = fmt.Sprintf("not stored (dry run: %t): %d rows, %d with passwords", l.header.GetDryRun(), l.resp.GetRows(), l.resp.GetPasswords())
+		if err := l.cfg.Store.Update(ctx, func(tx kv.Tx) error { return l.done(ctx, tx) }); err != nil {
+			return err
+		}
 	}
 	l.resp.Stored = stored
 	for i, o := range outcomes {

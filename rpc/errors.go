@@ -48,8 +48,8 @@ var (
 	errRepeated = errors.New("this request_id was used for another request")
 	// errProtocol is returned for a stream whose messages come in the wrong order.
 	errProtocol = errors.New("a message that does not belong here")
-	// errBatchDiffers is returned for keys that are to go into a batch of another profile or model.
-	errBatchDiffers = errors.New("the batch exists and is another")
+	// errExportOfAnother is returned to users who would discard an export that another just began.
+	errExportOfAnother = errors.New("another user has just begun this export")
 	// errListLong is returned for a list of more devices than one transaction takes.
 	errListLong = errors.New("the list is too long")
 )

@@ -122,5 +122,6 @@ func (s *keyService) RevealKey(ctx context.Context, req *scsv1.RevealKeyRequest)
 	return &scsv1.RevealKeyResponse{
 		Key: keyMessage(k), Pps: amt.RevealPPS(secrets.PPS),
 		CurrentPassword: string(secrets.CurrentPassword.Reveal()), NewPassword: string(secrets.NewPassword.Reveal()),
+		PreviousPassword: string(secrets.PreviousPassword.Reveal()),
 	}, nil
 }

@@ -2,12 +2,17 @@ package rpc
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/amtscs/amtscs/keystore"
 	"github.com/amtscs/amtscs/kv"
 	scsv1 "github.com/amtscs/amtscs/proto/scs/v1"
 )
+
+// maxBatchReason leaves room for the names of all fields of a batch in an entry of
+// the audit log.
+const maxBatchReason = 900
 
 // UpdateBatch implements scsv1.KeyServiceServer.
 func (s *keyService) UpdateBatch(ctx context.Context, req *scsv1.UpdateBatchRequest) (*scsv1.UpdateBatchResponse, error) {
@@ -17,7 +22,7 @@ func (s *keyService) UpdateBatch(ctx context.Context, req *scsv1.UpdateBatchRequ
 	v.text("vendor", req.GetVendor(), maxText)
 	v.text("order_number", req.GetOrderNumber(), maxText)
 	v.text("notes", req.GetNotes(), maxNotes)
-	v.reason(req.GetReason())
+	v.batchReason(req)
 	password := v.currentPassword("current_password", req.GetCurrentPassword())
 	expires := v.moment("expire_time", req.GetExpireTime())
 	if req.GetNeverExpires() && req.GetExpireTime() != nil {
@@ -38,7 +43,9 @@ func (s *keyService) UpdateBatch(ctx context.Context, req *scsv1.UpdateBatchRequ
 		if err != nil {
 			return err
 		}
-		if err := s.cfg.Keys.UpdateBatch(tx, updated(b, req, expires)); err != nil {
+		next := updated(b, req, expires)
+		of(ctx).reason = withReason(batchChanges(b, next, req), req.GetReason())
+		if err := s.cfg.Keys.UpdateBatch(tx, next); err != nil {
 			return err
 		}
 		if req.CurrentPassword != nil {
@@ -69,6 +76,49 @@ func updated(b keystore.Batch, req *scsv1.UpdateBatchRequest, expires time.Time)
 		b.ExpiresAt = expires
 	}
 	return b
+}
+
+// batchReason must be there where a password, which nobody can read back, is set
+// or removed. The audit log has the names of the changed fields before it.
+func (v *violations) batchReason(req *scsv1.UpdateBatchRequest) {
+	if req.CurrentPassword != nil && strings.TrimSpace(req.GetReason()) == "" {
+		v.needReason(req.GetReason())
+	}
+	v.text("reason", req.GetReason(), maxBatchReason)
+}
+
+// batchChanges names, for the audit log and without their values, the fields that
+// an update changes. Whether a password is the one that was there is not told.
+func batchChanges(b, next keystore.Batch, req *scsv1.UpdateBatchRequest) string {
+	var fields []string
+	for _, f := range []struct {
+		name    string
+		changed bool
+	}{
+		{"profile", b.Profile != next.Profile},
+		{"vendor", b.Vendor != next.Vendor},
+		{"order number", b.OrderNumber != next.OrderNumber},
+		{"notes", b.Notes != next.Notes},
+		{"expiry", !b.ExpiresAt.Equal(next.ExpiresAt)},
+		{"current password", req.GetCurrentPassword() != ""},
+		{"current password (removed)", req.CurrentPassword != nil && req.GetCurrentPassword() == ""},
+	} {
+		if f.changed {
+			fields = append(fields, f.name)
+		}
+	}
+	if fields == nil {
+		return "changes nothing"
+	}
+	return "changes " + strings.Join(fields, ", ")
+}
+
+// withReason puts the caller's reason behind what is told by itself.
+func withReason(told, reason string) string {
+	if reason == "" {
+		return told
+	}
+	return told + ": " + reason
 }
 
 // RetireBatch implements scsv1.KeyServiceServer. The mark alone, which is audited

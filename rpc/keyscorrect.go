@@ -20,7 +20,8 @@ func (s *keyService) RestoreKey(ctx context.Context, req *scsv1.RestoreKeyReques
 	return &scsv1.RestoreKeyResponse{Key: k}, err
 }
 
-// SetKeyPassword implements scsv1.KeyServiceServer.
+// SetKeyPassword implements scsv1.KeyServiceServer. The method's name in the audit
+// log says what was changed.
 func (s *keyService) SetKeyPassword(ctx context.Context, req *scsv1.SetKeyPasswordRequest) (*scsv1.SetKeyPasswordResponse, error) {
 	v := &violations{}
 	pid := v.pid("pid", req.GetPid())
@@ -28,7 +29,7 @@ func (s *keyService) SetKeyPassword(ctx context.Context, req *scsv1.SetKeyPasswo
 	if password.IsZero() {
 		v.add("current_password", "it is missing")
 	}
-	v.reason(req.GetReason())
+	v.needReason(req.GetReason())
 	if err := v.err(); err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	"github.com/amtscs/amtscs/access"
 	"github.com/amtscs/amtscs/amt"
 	"github.com/amtscs/amtscs/keystore"
 	"github.com/amtscs/amtscs/kv"
@@ -102,16 +103,22 @@ func exportedMessage(e keystore.Exported) *scsv1.ExportedKey {
 }
 
 // abandon ends an export whose stream broke: a caller that got a part only keeps
-// no file of it.
+// no file of it. One that somebody ended meanwhile stays as it is.
 func (s *keyService) abandon(ctx context.Context, id uint64) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	if _, err := s.cfg.Keys.FinishExport(ctx, s.cfg.Store, id, false, s.move(ctx)); err != nil {
+	_, err := s.cfg.Keys.FinishExport(ctx, s.cfg.Store, id, keystore.Ending{Move: s.move(ctx)})
+	if err != nil && !errors.Is(err, keystore.ErrExportWritten) {
 		s.cfg.Log.Warn("an export that broke off stays unfinished", "export", id, "error", err)
 	}
 }
 
-// FinishExport implements scsv1.KeyServiceServer.
+// exportGuard is how long an export can be discarded by whoever began it, and by
+// an administrator, only: it is likely to be at work.
+const exportGuard = time.Hour
+
+// FinishExport implements scsv1.KeyServiceServer. The end takes effect in the
+// transaction of its audit entry.
 func (s *keyService) FinishExport(ctx context.Context, req *scsv1.FinishExportRequest) (*scsv1.FinishExportResponse, error) {
 	id, err := strconv.ParseUint(req.GetExportId(), 10, 64)
 	if err != nil {
@@ -119,39 +126,33 @@ func (s *keyService) FinishExport(ctx context.Context, req *scsv1.FinishExportRe
 		v.add("export_id", "not one that ExportBatch gave")
 		return nil, v.err()
 	}
-	if err := s.cfg.Store.View(ctx, func(r kv.Reader) error { return s.cfg.Keys.CheckExport(r, id) }); err != nil {
-		return nil, err
-	}
 	of(ctx).object = "export " + req.GetExportId()
 	of(ctx).reason = fmt.Sprintf("written: %t", req.GetWritten())
-	m, err := s.finishMove(ctx, id)
+	n, err := s.cfg.Keys.FinishExport(ctx, s.cfg.Store, id, keystore.Ending{
+		Written: req.GetWritten(), Move: s.move(ctx),
+		Also: func(tx kv.Tx, e keystore.Export) error {
+			if !req.GetWritten() {
+				if err := s.mayDiscard(ctx, e); err != nil {
+					return err
+				}
+			}
+			return s.done(ctx, tx)
+		},
+	})
 	if err != nil {
-		return nil, err
-	}
-	n, err := s.cfg.Keys.FinishExport(ctx, s.cfg.Store, id, req.GetWritten(), m)
-	if err != nil {
-		return nil, err
-	}
-	if err := s.cfg.Store.Update(ctx, func(tx kv.Tx) error { return s.done(ctx, tx) }); err != nil {
 		return nil, err
 	}
 	return &scsv1.FinishExportResponse{Exported: int64(n)}, nil
 }
 
-// finishMove is the move of the pairs' stories: why they were exported, where the
-// export says so.
-func (s *keyService) finishMove(ctx context.Context, id uint64) (keystore.Move, error) {
-	m := s.move(ctx)
-	err := s.cfg.Store.View(ctx, func(r kv.Reader) error {
-		list, err := s.cfg.Keys.Exports(r)
-		for _, e := range list {
-			if e.ID == id && e.Why != "" {
-				m.Why = e.Why
-			}
-		}
-		return err
-	})
-	return m, err
+// mayDiscard refuses to discard an export that somebody else is likely to be at
+// work on: the file may be good, and its pairs would be handed out twice.
+func (s *keyService) mayDiscard(ctx context.Context, e keystore.Export) error {
+	user := of(ctx).user
+	if e.Ended || e.BegunBy == user.Name || user.Role == access.Admin || s.cfg.Now().Sub(e.BegunAt) >= exportGuard {
+		return nil
+	}
+	return fmt.Errorf("%w: %s began it at %s", errExportOfAnother, e.BegunBy, e.BegunAt.Format(time.DateTime))
 }
 
 // media say, in the audit log and in the stories of pairs, what pairs were

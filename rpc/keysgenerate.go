@@ -72,6 +72,7 @@ func (s *keyService) generate(ctx context.Context, req *scsv1.GenerateKeysReques
 	if err := s.checkBatch(ctx, im.Batch); err != nil {
 		return 0, err
 	}
+	im.Check = s.batchIs(im.Batch)
 	im.Finish = func(tx kv.Tx, report keystore.AddReport) error {
 		r.made = int64(report.Added)
 		if err := s.carry(ctx, tx, r); err != nil {
@@ -102,7 +103,13 @@ func (s *keyService) checkBatch(ctx context.Context, want keystore.Batch) error 
 			return err
 		}
 	}
-	return s.cfg.Store.View(ctx, func(r kv.Reader) error {
+	return s.cfg.Store.View(ctx, s.batchIs(want))
+}
+
+// batchIs is the part of checkBatch that an import repeats when it becomes
+// visible: the list may have been on its way for long.
+func (s *keyService) batchIs(want keystore.Batch) func(r kv.Reader) error {
+	return func(r kv.Reader) error {
 		b, err := s.cfg.Keys.Batch(r, want.Name)
 		switch {
 		case errors.Is(err, keystore.ErrNoBatch):
@@ -117,10 +124,10 @@ func (s *keyService) checkBatch(ctx context.Context, want keystore.Batch) error 
 		}
 		known, err := s.cfg.Keys.BatchPassword(r, want.Name)
 		if err == nil && !known.Equal(want.CurrentPassword) {
-			err = fmt.Errorf("batch %s: %w: it has no or another current password", b.Name, errBatchDiffers)
+			err = fmt.Errorf("batch %s: %w: it has no or another current password", b.Name, keystore.ErrBatchDiffers)
 		}
 		return err
-	})
+	}
 }
 
 // differs tells the first field in which an existing batch is not the one that is
@@ -137,11 +144,11 @@ func differs(b, want keystore.Batch) error {
 		{"notes", b.Notes, want.Notes},
 	} {
 		if f.want != "" && f.is != f.want {
-			return fmt.Errorf("batch %s: %w: its %s is %q", b.Name, errBatchDiffers, f.field, clip(f.is))
+			return fmt.Errorf("batch %s: %w: its %s is %q", b.Name, keystore.ErrBatchDiffers, f.field, clip(f.is))
 		}
 	}
 	if !want.ExpiresAt.IsZero() && !want.ExpiresAt.Equal(b.ExpiresAt) {
-		return fmt.Errorf("batch %s: %w: it expires at another time", b.Name, errBatchDiffers)
+		return fmt.Errorf("batch %s: %w: it expires at another time", b.Name, keystore.ErrBatchDiffers)
 	}
 	return nil
 }

@@ -173,7 +173,7 @@ func (im *importing) batch() (keystore.Batch, error) {
 func (im *importing) run(ctx context.Context, batch keystore.Batch) error {
 	move := im.move(ctx)
 	report, err := im.cfg.Keys.Import(ctx, im.cfg.Store, keystore.Import{
-		Batch: batch, Move: move, SkipConflicts: true,
+		Batch: batch, Move: move, SkipConflicts: true, Check: im.batchIs(batch),
 		// What will not be stored need not be written first, to be taken back.
 		DryRun: func() bool { return im.header.GetDryRun() || !im.header.GetSkipBad() && im.resp.GetBad() > 0 },
 		Finish: func(tx kv.Tx, report keystore.AddReport) error { return im.finish(ctx, tx, batch.Name, move, report) },

@@ -21,6 +21,9 @@ type handOut struct {
 	// keep makes the file, whole and durable; drop leaves nothing of it.
 	keep func() error
 	drop func()
+
+	pairs int   // that were received
+	short error // to be told behind the answer
 }
 
 // run keeps the order that loses nothing: the server stores the intention and
@@ -35,15 +38,9 @@ func (h *handOut) run(ctx context.Context, a *app, client scsv1.KeyServiceClient
 		h.drop()
 		return nil, a.broken(ctx, client, id, err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, a.timeout)
-	defer cancel()
-	resp, err := client.FinishExport(ctx, &scsv1.FinishExportRequest{ExportId: id, Written: true})
-	if err != nil {
-		f := explain(err)
-		f.hint = "the file is good; tell the server with: scsctl usb finish " + id
-		return nil, f
-	}
-	return resp, nil
+	var resp *scsv1.FinishExportResponse
+	resp, h.short, err = a.finish(ctx, client, id, h.pairs)
+	return resp, err
 }
 
 // broken ends an export whose file could not be made, and returns the error to
@@ -86,6 +83,7 @@ func (h *handOut) receive(ctx context.Context, client scsv1.KeyServiceClient) (i
 			if err := h.take(id, k); err != nil {
 				return id, err
 			}
+			h.pairs++
 		}
 	}
 }

@@ -193,7 +193,8 @@ func (a *app) keysReveal() *cobra.Command {
 					return err
 				}
 				return a.print(resp, func(w io.Writer) {
-					fields(w, "pid", resp.GetKey().GetPid(), "pps", resp.GetPps(), "current password", resp.GetCurrentPassword(), "new password", resp.GetNewPassword())
+					fields(w, "pid", resp.GetKey().GetPid(), "pps", resp.GetPps(), "current password", resp.GetCurrentPassword(), "new password", resp.GetNewPassword(),
+						"previous password", resp.GetPreviousPassword())
 				})
 			})
 		},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
@@ -118,6 +119,9 @@ func (a *app) batchSet() *cobra.Command {
 			more, err := a.batchSecrets(c, &req, expires, password)
 			if err != nil {
 				return err
+			}
+			if req.CurrentPassword != nil && strings.TrimSpace(req.GetReason()) == "" {
+				return usage("--reason is missing: say why the password is set or removed; it is kept in the audit log")
 			}
 			if !changed && !more {
 				return usage("%s: say what to change, as --expires 2027-12-31", c.CommandPath())

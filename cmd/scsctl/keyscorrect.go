@@ -35,9 +35,10 @@ func (a *app) keysRestore() *cobra.Command {
 func (a *app) keysPassword() *cobra.Command {
 	var req scsv1.SetKeyPasswordRequest
 	c := &cobra.Command{
-		Use: "password PID", Short: "Correct the MEBx password that the PC of a pair has", Args: takes("PID"),
+		Use: "password PID --reason TEXT", Short: "Correct the MEBx password that the PC of a pair has", Args: takes("PID"),
 		Long: "Correct the MEBx password that the PC of a pair has before its set-up, for PCs that stand in the inbox with\n" +
-			"LoginFailed. It is asked for, or read as a line of standard input. The PC's next hello is followed with it.",
+			"LoginFailed. It is asked for, or read as a line of standard input. The PC's next hello is followed with it,\n" +
+			"and with the one known before if that is refused.",
 		RunE: func(c *cobra.Command, args []string) error {
 			req.Pid = args[0]
 			var err error
@@ -56,5 +57,5 @@ func (a *app) keysPassword() *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&req.Reason, "reason", "", "why, for the audit log")
-	return c
+	return require(c, "reason")
 }

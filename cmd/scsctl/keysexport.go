@@ -110,7 +110,7 @@ func (a *app) exportPairs(ctx context.Context, client scsv1.KeyServiceClient, p 
 	if p.plain {
 		_, _ = fmt.Fprintf(a.stderr, "scsctl: note: %s is not encrypted: keep it like a key, and remove it when it is no longer needed\n", printable(p.out))
 	}
-	return a.print(resp, func(w io.Writer) {
+	return a.printed(resp, h.short, func(w io.Writer) {
 		_, _ = fmt.Fprintf(w, "%s written to %s\n", plural(list.rows, "pair"), printable(p.out))
 		for _, r := range p.req.GetRecipients() {
 			_, _ = fmt.Fprintf(w, "for %s\n", r)

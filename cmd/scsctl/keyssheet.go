@@ -69,7 +69,7 @@ func (a *app) printSheet(ctx context.Context, client scsv1.KeyServiceClient, req
 	if err != nil {
 		return err
 	}
-	return a.print(resp, func(w io.Writer) {
+	return a.printed(resp, h.short, func(w io.Writer) {
 		_, _ = fmt.Fprintf(w, "%s written to %s (%s, %s)\n", plural(len(s.Cards), "card"), printable(out), s.Mark, paper)
 	})
 }

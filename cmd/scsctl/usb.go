@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"time"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
@@ -38,15 +37,11 @@ func (a *app) writeSetup(ctx context.Context, client scsv1.KeyServiceClient, s *
 	if err != nil {
 		return a.broken(ctx, client, id, err)
 	}
-	fctx, cancel := context.WithTimeout(ctx, a.timeout)
-	defer cancel()
-	resp, err := client.FinishExport(fctx, &scsv1.FinishExportRequest{ExportId: id, Written: true})
+	resp, short, err := a.finish(ctx, client, id, len(keys))
 	if err != nil {
-		f := explain(err)
-		f.hint = "the file is good; tell the server with: scsctl usb finish " + id
-		return f
+		return err
 	}
-	return a.print(resp, func(w io.Writer) {
+	return a.printed(resp, short, func(w io.Writer) {
 		for _, f := range files {
 			_, _ = fmt.Fprintf(w, "%s written to %s (file version %s)\n", plural(f.records, "record"), printable(f.name), s.v)
 		}
@@ -104,18 +99,6 @@ func (s *setupFile) setupRecord(k *scsv1.ExportedKey) (*setupbin.Record, error) 
 		r.Flags |= setupbin.FlagScrambled
 	}
 	return r, nil
-}
-
-// abandon tells the server that nothing was kept, even when ctx is done.
-func (a *app) abandon(ctx context.Context, client scsv1.KeyServiceClient, id string) {
-	if id == "" {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-	defer cancel()
-	if _, err := client.FinishExport(ctx, &scsv1.FinishExportRequest{ExportId: id}); err != nil {
-		_, _ = fmt.Fprintf(a.stderr, "scsctl: note: tell the server that nothing was written with: scsctl usb finish --discard %s\n", id)
-	}
 }
 
 func (a *app) usbFinish() *cobra.Command {

@@ -925,7 +925,9 @@ type KeyJob struct {
 	// Exports: the pairs lie safely in a file and are being marked.
 	Written bool `protobuf:"varint,14,opt,name=written,proto3" json:"written,omitempty"`
 	// Exports: how many pairs were marked so far.
-	Marked        uint64 `protobuf:"varint,15,opt,name=marked,proto3" json:"marked,omitempty"`
+	Marked uint64 `protobuf:"varint,15,opt,name=marked,proto3" json:"marked,omitempty"`
+	// Exports: who said that the pairs lie safely in a file.
+	WrittenBy     string `protobuf:"bytes,16,opt,name=written_by,json=writtenBy,proto3" json:"written_by,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1063,6 +1065,13 @@ func (x *KeyJob) GetMarked() uint64 {
 		return x.Marked
 	}
 	return 0
+}
+
+func (x *KeyJob) GetWrittenBy() string {
+	if x != nil {
+		return x.WrittenBy
+	}
+	return ""
 }
 
 // KeyExportEnd tells how an export ended, for a while. Table "key_export_ends",
@@ -1359,7 +1368,7 @@ const file_scsstore_v1_keys_proto_rawDesc = "" +
 	"\x10KeyMappingColumn\x12\x14\n" +
 	"\x05field\x18\x01 \x01(\tR\x05field\x12\x1a\n" +
 	"\bposition\x18\x02 \x01(\rR\bposition\x12\x12\n" +
-	"\x04name\x18\x03 \x01(\tR\x04name\"\xd6\x03\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\"\xf5\x03\n" +
 	"\x06KeyJob\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12+\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x17.scsstore.v1.KeyJobKindR\x04kind\x12\x14\n" +
@@ -1377,7 +1386,9 @@ const file_scsstore_v1_keys_proto_rawDesc = "" +
 	"\blast_pid\x18\f \x01(\fR\alastPid\x12\x14\n" +
 	"\x05pairs\x18\r \x01(\x04R\x05pairs\x12\x18\n" +
 	"\awritten\x18\x0e \x01(\bR\awritten\x12\x16\n" +
-	"\x06marked\x18\x0f \x01(\x04R\x06marked\"\x8c\x02\n" +
+	"\x06marked\x18\x0f \x01(\x04R\x06marked\x12\x1d\n" +
+	"\n" +
+	"written_by\x18\x10 \x01(\tR\twrittenBy\"\x8c\x02\n" +
 	"\fKeyExportEnd\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x14\n" +
 	"\x05batch\x18\x02 \x01(\tR\x05batch\x12\x18\n" +
