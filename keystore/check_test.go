@@ -39,6 +39,22 @@ func TestInvariantsFound(t *testing.T) {
 		"secret that does not open": func(f fixture, tx kv.Tx, pid amt.PID) error {
 			return edit(tx, pid, func(k *scsstorev1.Key) { k.Pps[20] ^= 1 })
 		},
+		"previous password that does not open": func(f fixture, tx kv.Tx, pid amt.PID) error {
+			return edit(tx, pid, func(k *scsstorev1.Key) { k.PreviousPassword = k.GetPps() })
+		},
+		"another model than its batch": func(f fixture, tx kv.Tx, pid amt.PID) error {
+			return edit(tx, pid, func(k *scsstorev1.Key) { k.Model = scsstorev1.KeyModel_KEY_MODEL_OEM })
+		},
+		"export that has ended and has not": func(f fixture, tx kv.Tx, pid amt.PID) error {
+			_, err := f.BeginExport(tx, "B1", false, by("anna", ""))
+			return errors.Join(err, putEnd(tx, &scsstorev1.KeyExportEnd{Id: 1}))
+		},
+		"end of another export": func(f fixture, tx kv.Tx, pid amt.PID) error {
+			return putEnd(tx, &scsstorev1.KeyExportEnd{Id: 2})
+		},
+		"discarded export with marked pairs": func(f fixture, tx kv.Tx, pid amt.PID) error {
+			return putEnd(tx, &scsstorev1.KeyExportEnd{Id: 1, Pairs: 3, Marked: 1})
+		},
 		"no secret": func(f fixture, tx kv.Tx, pid amt.PID) error {
 			return edit(tx, pid, func(k *scsstorev1.Key) { k.Pps = nil })
 		},
@@ -95,6 +111,12 @@ func TestInvariantsFound(t *testing.T) {
 			return nil
 		})
 	}
+}
+
+// putEnd stores e as the end of export 1.
+func putEnd(tx kv.Tx, e *scsstorev1.KeyExportEnd) error {
+	v, err := proto.Marshal(e)
+	return errors.Join(err, tx.Put("key_export_ends", []byte{0, 0, 0, 0, 0, 0, 0, 1}, v))
 }
 
 // edit changes a record behind the package's back, but keeps the indexes that

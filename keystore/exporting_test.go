@@ -30,6 +30,10 @@ func (f fixture) export(t testing.TB, batch string, again bool, n int) (uint64, 
 	}
 }
 
+func end(written bool, m keystore.Move) keystore.Ending {
+	return keystore.Ending{Written: written, Move: m}
+}
+
 func (f fixture) exports(t testing.TB) []keystore.Export {
 	t.Helper()
 	var open []keystore.Export
@@ -67,7 +71,7 @@ func TestExport(t *testing.T) {
 	if k := f.get(t, pairs[0].PID); k.Exported {
 		t.Error("a pair is exported before the file lies on disk")
 	}
-	n, err := f.FinishExport(t.Context(), f.db, id, true, by("anna", "stick 7"))
+	n, err := f.FinishExport(t.Context(), f.db, id, end(true, by("anna", "stick 7")))
 	if err != nil || n != 25 {
 		t.Errorf("finished with %d pairs, %v", n, err)
 	}
@@ -76,10 +80,8 @@ func TestExport(t *testing.T) {
 			t.Errorf("got %+v after an export", k)
 		}
 	}
-	for _, written := range []bool{true, false} {
-		if n, err := f.FinishExport(t.Context(), f.db, id, written, by("anna", "")); n != 0 || err != nil {
-			t.Errorf("finished again: %d pairs, %v", n, err)
-		}
+	if n, err := f.FinishExport(t.Context(), f.db, id, end(true, by("anna", ""))); n != 25 || err != nil {
+		t.Errorf("finished again: %d pairs, %v", n, err)
 	}
 	f.wantNothingLeft(t)
 
@@ -92,7 +94,7 @@ func TestExport(t *testing.T) {
 	if got := exported(pairs); !slices.Equal(got, late) {
 		t.Errorf("an export of late pairs has %v, want %v", got, late)
 	}
-	if _, err := f.FinishExport(t.Context(), f.db, id, false, by("anna", "no space")); err != nil {
+	if _, err := f.FinishExport(t.Context(), f.db, id, end(false, by("anna", "no space"))); err != nil {
 		t.Error(err)
 	}
 	if k := f.get(t, late[0]); k.Exported {
@@ -141,7 +143,7 @@ func TestExportRefused(t *testing.T) {
 	if !errors.Is(err, keystore.ErrNoJob) {
 		t.Errorf("pairs of no export: got error %v", err)
 	}
-	if n, err := f.FinishExport(t.Context(), f.db, id+7, true, by("anna", "")); n != 0 || err != nil {
+	if n, err := f.FinishExport(t.Context(), f.db, id+7, end(true, by("anna", ""))); n != 0 || !errors.Is(err, keystore.ErrNoJob) {
 		t.Errorf("the end of no export: got %d, %v", n, err)
 	}
 }
@@ -158,7 +160,7 @@ func TestExportMeanwhile(t *testing.T) {
 		return errors.Join(f.Claim(tx, all[0], board1, by("scsd", "")), f.Spend(tx, all[0], by("scsd", "")),
 			f.Revoke(tx, all[1], by("ben", "")), f.MarkExported(tx, all[2], by("ben", "")), f.Claim(tx, all[3], board2, by("scsd", "")))
 	})
-	if n, err := f.FinishExport(t.Context(), f.db, id, true, by("anna", "")); n != 2 || err != nil {
+	if n, err := f.FinishExport(t.Context(), f.db, id, end(true, by("anna", ""))); n != 2 || err != nil {
 		t.Errorf("finished with %d pairs, %v, want 2", n, err)
 	}
 	f.wantNothingLeft(t)
@@ -176,12 +178,12 @@ func TestExportOnFailingStore(t *testing.T) {
 				f.add(t, "B1", 6)
 				id, _ := f.export(t, "B1", false, 2)
 				s := &flaky{Store: f.db, left: n, after: after, stuck: true}
-				_, err := f.FinishExport(t.Context(), s, id, true, by("anna", ""))
+				_, err := f.FinishExport(t.Context(), s, id, end(true, by("anna", "")))
 				began := err == nil || n > 1 || after
 				if sweep {
 					_, err = f.Sweep(t.Context(), f.db, true)
 				} else {
-					_, err = f.FinishExport(t.Context(), f.db, id, true, by("anna", ""))
+					_, err = f.FinishExport(t.Context(), f.db, id, end(true, by("anna", "")))
 				}
 				if err != nil {
 					t.Error(err)

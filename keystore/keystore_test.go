@@ -373,10 +373,13 @@ func TestReseal(t *testing.T) {
 	}
 	f := fixture{keystore.New(keyset), db}
 	recs := f.records(t, 1100)
+	recs[0].CurrentPassword = amt.Secret{} // the batch's
 	if _, err := f.Import(t.Context(), db, into("B1"), seq(recs...)); err != nil {
 		t.Fatal(err)
 	}
-	f.update(t, func(tx kv.Tx) error { return f.SetBatchPassword(tx, "B1", amt.NewSecretString("F@ctory-1")) })
+	for _, password := range []string{"F@ctory-0", "F@ctory-1"} {
+		f.update(t, func(tx kv.Tx) error { return f.SetBatchPassword(tx, "B1", amt.NewSecretString(password)) })
+	}
 	old := f.rawBatch(t, "B1")
 	before := f.get(t, recs[0].Pair.PID)
 	for _, want := range []int{0, 1100, 0} {
@@ -402,6 +405,9 @@ func TestReseal(t *testing.T) {
 		got, err := f.Secrets(r, recs[0].Pair.PID)
 		if !got.PPS.Equal(recs[0].Pair.PPS) {
 			t.Error("another PPS came back")
+		}
+		if string(got.PreviousPassword.Reveal()) != "F@ctory-0" {
+			t.Error("another previous password came back")
 		}
 		return errors.Join(err, f.CheckInvariants(r))
 	})

@@ -103,13 +103,13 @@ func (m *machine) exporting(rt *rapid.T) {
 	}
 	written := rapid.Bool().Draw(rt, "written")
 	s := m.dying(rt, 5)
-	_, err := m.FinishExport(m.t.Context(), s, id, written, by("rapid", ""))
+	_, err := m.FinishExport(m.t.Context(), s, id, end(written, by("rapid", "")))
 	if s.left <= 0 {
 		m.crash(rt)
 	} else if err != nil {
 		rt.Fatal(err)
 	}
-	if _, err := m.FinishExport(m.t.Context(), m.db, id, written, by("rapid", "")); err != nil {
+	if _, err := m.FinishExport(m.t.Context(), m.db, id, end(written, by("rapid", ""))); err != nil {
 		rt.Fatal(err)
 	}
 	if n := m.rows(m.t, "key_jobs") + m.rows(m.t, "key_job_chunks"); n != 0 {

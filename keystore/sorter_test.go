@@ -53,7 +53,7 @@ func wanted(recs []Record) []string {
 	slices.SortStableFunc(recs, func(a, b Record) int { return bytes.Compare(a.Pair.PID[:], b.Pair.PID[:]) })
 	var out []string
 	for _, r := range recs {
-		out = append(out, text(r.Pair.PID, Secrets{r.Pair.PPS, r.CurrentPassword, r.NewPassword}, r.Used, r.Exported))
+		out = append(out, text(r.Pair.PID, Secrets{PPS: r.Pair.PPS, CurrentPassword: r.CurrentPassword, NewPassword: r.NewPassword}, r.Used, r.Exported))
 	}
 	return out
 }
@@ -289,7 +289,7 @@ func TestTemplate(t *testing.T) {
 		}
 	}
 	// A field that comes to be must be in one of the parts.
-	if n := (&scsstorev1.Key{}).ProtoReflect().Descriptor().Fields().Len(); n != 14 {
+	if n := (&scsstorev1.Key{}).ProtoReflect().Descriptor().Fields().Len(); n != 15 {
 		t.Errorf("Key has %d fields: do the new ones differ between the pairs of an import? Then template.append must write them", n)
 	}
 }
