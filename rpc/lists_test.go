@@ -139,21 +139,21 @@ func TestBatchIsSetAndRetired(t *testing.T) {
 	if b := resp.GetBatch(); b.GetVendor() != "Dell" || b.GetProfile() != "default" || !b.GetExpired() || !b.GetHasCurrentPassword() || b.GetSource() != "generated" {
 		t.Errorf("got %v", b)
 	}
-	if e := w.lastEntry("KeyService.UpdateBatch", "lab", audit.Done); e.Reason != "late" {
+	if e := w.lastEntry("KeyService.UpdateBatch", "lab", audit.Done); e.Reason != "changes profile, vendor, order number, expiry, current password: late" {
 		t.Errorf("got %+v", e)
 	}
 	_, err = c.GenerateKeys(t.Context(), generate("request-2", "lab", 3))
 	refused(t, err, codes.FailedPrecondition, "BatchExpired")
 	_, _, err = export(c, t, &scsv1.ExportBatchRequest{Batch: "lab"})
 	refused(t, err, codes.FailedPrecondition, "BatchExpired")
-	resp, err = c.UpdateBatch(t.Context(), &scsv1.UpdateBatchRequest{Name: "lab", NeverExpires: true, CurrentPassword: text(""), Vendor: text("")})
+	resp, err = c.UpdateBatch(t.Context(), &scsv1.UpdateBatchRequest{Name: "lab", NeverExpires: true, CurrentPassword: text(""), Vendor: text(""), Reason: "new list"})
 	w.ok(err)
 	if b := resp.GetBatch(); b.GetVendor() != "" || b.GetOrderNumber() != "1" || b.GetExpired() || b.GetExpireTime() != nil || b.GetHasCurrentPassword() {
 		t.Errorf("got %v", b)
 	}
 	for want, req := range map[string]*scsv1.UpdateBatchRequest{
 		"never_expires":    {Name: "lab", NeverExpires: true, ExpireTime: timestamppb.Now()},
-		"current_password": {Name: "lab", CurrentPassword: text(" x")},
+		"current_password": {Name: "lab", CurrentPassword: text(" x"), Reason: "x"},
 		"vendor":           {Name: "lab", Vendor: text("a\nb")},
 		"name":             {},
 	} {
@@ -265,6 +265,13 @@ func TestImportDevices(t *testing.T) {
 		if resp.GetStored() != skip || resp.GetRows() != 5 || resp.GetAdded() != 2 || resp.GetConflicts() != 1 || resp.GetBad() != 2 || resp.GetPasswords() != 1 {
 			t.Errorf("skip %v: got %v", skip, resp)
 		}
+		want := "not stored (dry run: false): 5 rows, 1 with passwords"
+		if skip {
+			want = ""
+		}
+		if e := w.lastEntry("DeviceService.ImportDevices", "pcs.csv", audit.Done); e.Reason != want {
+			t.Errorf("skip %v: the audit log has %q, want %q", skip, e.Reason, want)
+		}
 		reasons := map[string]string{}
 		for _, r := range resp.GetRejected() {
 			reasons[r.GetPlace()] = r.GetReason()
@@ -273,7 +280,12 @@ func TestImportDevices(t *testing.T) {
 			t.Errorf("got %v", reasons)
 		}
 	}
-	w.lastEntry("DeviceService.ImportDevices", "pcs.csv", audit.Done)
+	resp, err := w.importDevices(c, &scsv1.ImportDevicesHeader{Source: "guess.csv", DryRun: true}, secret)
+	w.ok(err)
+	// Whether a password is the known one can be seen from this.
+	if e := w.lastEntry("DeviceService.ImportDevices", "guess.csv", audit.Done); resp.GetStored() || e.Reason != "not stored (dry run: true): 1 rows, 1 with passwords" {
+		t.Errorf("a dry run: got %v, %+v", resp, e)
+	}
 	d, err := c.GetDevice(t.Context(), &scsv1.GetDeviceRequest{Uuid: secret.GetUuid()})
 	w.ok(err)
 	if d.GetDevice().GetFqdn() != "pc2.example.com" || d.GetDevice().GetProfile() != "default" {

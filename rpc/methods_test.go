@@ -172,7 +172,7 @@ func TestRevocationIsImmediate(t *testing.T) {
 // and on no other.
 func TestSecretsAreMarked(t *testing.T) {
 	t.Parallel()
-	secret := map[string]bool{"pps": true, "password": true, "current_password": true, "new_password": true, "mebx_password": true, "admin_password": true, "document": true}
+	secret := map[string]bool{"pps": true, "password": true, "current_password": true, "new_password": true, "previous_password": true, "mebx_password": true, "admin_password": true, "document": true}
 	protoregistry.GlobalFiles.RangeFilesByPackage("scs.v1", func(f protoreflect.FileDescriptor) bool {
 		for i := range f.Messages().Len() {
 			m := f.Messages().Get(i)

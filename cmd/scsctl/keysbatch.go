@@ -120,9 +120,6 @@ func (a *app) batchSet() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if req.CurrentPassword != nil && strings.TrimSpace(req.GetReason()) == "" {
-				return usage("--reason is missing: say why the password is set or removed; it is kept in the audit log")
-			}
 			if !changed && !more {
 				return usage("%s: say what to change, as --expires 2027-12-31", c.CommandPath())
 			}
@@ -159,6 +156,9 @@ func (a *app) batchSecrets(c *cobra.Command, req *scsv1.UpdateBatchRequest, expi
 			return false, usage("--expires %v, or never", err)
 		}
 		req.ExpireTime, changed = at, true
+	}
+	if known := password == "none" || password == "prompt"; known && strings.TrimSpace(req.GetReason()) == "" {
+		return false, usage("--reason is missing: say why the password is set or removed; it is kept in the audit log")
 	}
 	switch password {
 	case "":
