@@ -28,6 +28,8 @@ type faultyExports struct {
 	parts     []*scsv1.ExportBatchResponse
 	broken    error // behind the parts; nil: the stream ends
 	lost      error // of FinishExport with written
+	kept      error // of FinishExport without written
+	exported  int64 // 0: 1
 	finished  []string
 	mayFinish func()
 }
@@ -62,7 +64,10 @@ func (f *faultyExports) FinishExport(_ context.Context, r *scsv1.FinishExportReq
 	if r.GetWritten() && f.lost != nil {
 		return nil, f.lost
 	}
-	return &scsv1.FinishExportResponse{Exported: 1}, nil
+	if !r.GetWritten() && f.kept != nil {
+		return nil, f.kept
+	}
+	return &scsv1.FinishExportResponse{Exported: max(f.exported, 1)}, nil
 }
 
 func part(keys ...*scsv1.ExportedKey) *scsv1.ExportBatchResponse {
@@ -75,6 +80,7 @@ type outcome struct {
 	err      *failure
 	finished string
 	files    []string
+	stdout   string
 	stderr   string
 }
 
@@ -99,7 +105,7 @@ func handedOut(t *testing.T, server faultyExports, check func(command string, o 
 		} else {
 			err = a.exportPairs(t.Context(), &server, &pairFile{out: path}, nil)
 		}
-		o := outcome{finished: strings.Join(server.finished, ", "), stderr: stderr.String()}
+		o := outcome{finished: strings.Join(server.finished, ", "), stdout: out.String(), stderr: stderr.String()}
 		if err != nil {
 			o.err = explain(err)
 		}
