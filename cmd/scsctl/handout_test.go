@@ -29,7 +29,7 @@ type faultyExports struct {
 	broken    error // behind the parts; nil: the stream ends
 	lost      error // of FinishExport with written
 	kept      error // of FinishExport without written
-	exported  int64 // 0: 1
+	exported  int64 // 0: all pairs of the parts
 	finished  []string
 	mayFinish func()
 }
@@ -67,7 +67,13 @@ func (f *faultyExports) FinishExport(_ context.Context, r *scsv1.FinishExportReq
 	if !r.GetWritten() && f.kept != nil {
 		return nil, f.kept
 	}
-	return &scsv1.FinishExportResponse{Exported: max(f.exported, 1)}, nil
+	n := f.exported
+	for _, p := range f.parts {
+		if f.exported == 0 {
+			n += int64(len(p.GetKeys()))
+		}
+	}
+	return &scsv1.FinishExportResponse{Exported: n}, nil
 }
 
 func part(keys ...*scsv1.ExportedKey) *scsv1.ExportBatchResponse {
