@@ -46,7 +46,7 @@ func TestImportDryRun(t *testing.T) {
 	if _, err := f.Import(t.Context(), f.db, into("B1"), seq(known...)); err != nil {
 		t.Fatal(err)
 	}
-	list := append(f.records(t, 900), known...)
+	list := append(append(f.records(t, 900), known[:5]...), known[6:]...)
 	list[5].Pair.PID = known[5].Pair.PID                             // conflict with the store
 	list[6].Pair.PID = list[7].Pair.PID                              // and within the list
 	list = append(list, list[8], list[9])                            // twice
@@ -75,8 +75,23 @@ func TestImportDryRun(t *testing.T) {
 	im.DryRun = nil
 	wet, err := f.Import(t.Context(), f.db, im, counting)
 	if err != nil || fmt.Sprint(dry) != fmt.Sprint(wet) || // in order of the PIDs
-		wet.Added != 898 || wet.Known != 302 || len(wet.Differ) != 2 || len(wet.Conflicts) != 2 {
+		wet.Added != 896 || wet.Known != 300 || len(wet.Differ) != 1 || len(wet.Conflicts) != 1 || wet.LeftOut() != 5 {
 		t.Errorf("the import says %+v, %v; the dry run said %+v", wet, err, dry)
+	}
+	twice := map[keystore.Contradiction]bool{{PID: list[7].Pair.PID, Rows: 2}: true, {PID: list[9].Pair.PID, Rows: 2, SamePPS: true}: true}
+	for _, c := range wet.Contradictions {
+		delete(twice, c)
+	}
+	f.view(t, func(r kv.Reader) error {
+		for _, i := range []int{7, 9} {
+			if _, err := f.Get(r, list[i].Pair.PID); !errors.Is(err, keystore.ErrUnknownPID) {
+				t.Errorf("a row that contradicts another is in: %v", err)
+			}
+		}
+		return nil
+	})
+	if len(twice) != 0 || len(wet.Contradictions) != 2 || fmt.Sprint(wet.KnownIn) != "[B1]" {
+		t.Errorf("contradictions %v, known in %v; missing %v", wet.Contradictions, wet.KnownIn, twice)
 	}
 	im.DryRun, im.SkipConflicts = func() bool { return true }, false
 	if _, err := f.Import(t.Context(), f.db, im, seq(list...)); !errors.Is(err, keystore.ErrConflict) {

@@ -52,6 +52,8 @@ type importer struct {
 	report    AddReport
 	redraw    func(n int) iter.Seq2[Record, error] // for pairs whose PID is taken; nil: they conflict
 
+	findings findings
+
 	finishing bool // the transaction that makes it visible may have happened
 }
 
@@ -160,7 +162,7 @@ func (imp *importer) sort(ctx context.Context, seq iter.Seq2[Record, error], use
 	if err != nil {
 		return err
 	}
-	return use(src)
+	return use(imp.agreed(src))
 }
 
 // batchModel is the model of the batch, which must take pairs.
@@ -322,6 +324,8 @@ func (imp *importer) look(ctx context.Context, src source) error {
 			return err
 		}
 	}
+	imp.findings.tell(&imp.report)
+	imp.report.sort()
 	if err := imp.report.conflictError(); err != nil && !imp.im.SkipConflicts {
 		return err
 	}

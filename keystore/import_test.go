@@ -138,7 +138,7 @@ func TestImportFails(t *testing.T) {
 			yield(keystore.Record{}, errOwn)
 		}, errOwn},
 		{"conflict", into("B2"), seq(append(slices.Clone(good), conflict)...), keystore.ErrConflict},
-		{"conflict within the list", into("B2"), seq(append(slices.Clone(good), twice)...), keystore.ErrConflict},
+		{"conflict within the list", into("B2"), seq(append(slices.Clone(good), twice)...), keystore.ErrContradiction},
 		{"bad record", into("B2"), seq(append(slices.Clone(good), bad)...), keystore.ErrRecord},
 		{"batch name", into(" B2"), seq(good...), keystore.ErrBatchName},
 		{"retired batch", into("old"), seq(good...), keystore.ErrBatchRetired},
@@ -176,9 +176,41 @@ func TestImportSkipsConflicts(t *testing.T) {
 	im.SkipConflicts = true
 	differ := a
 	differ.NewPassword = amt.NewSecretString("other")
-	rep, err := f.Import(t.Context(), f.db, im, seq(append(f.records(t, 10), keystore.Record{Pair: pair(t, "0000-037M", ppsB)}, a, differ)...))
-	if got := fmt.Sprint(rep); err != nil || got != "{10 2 [0000-037M] [0000-037M]}" {
+	conflict := keystore.Record{Pair: pair(t, "0000-037M", ppsB)}
+	rep, err := f.Import(t.Context(), f.db, im, seq(append(f.records(t, 10), conflict, conflict, f.records(t, 1)[0])...))
+	if got := shown(rep); err != nil || got != "{11 0 [] [0000-037M 0000-037M]}" {
 		t.Errorf("got %s, %v", got, err)
+	}
+	rep, err = f.Import(t.Context(), f.db, im, seq(append(f.records(t, 10), conflict, a, differ)...))
+	if got := shown(rep); err != nil || got != "{10 0 [] []}" || fmt.Sprint(rep.Contradictions) != "[{0000-037M 3 false}]" || rep.LeftOut() != 3 {
+		t.Errorf("a list that contradicts itself and the store: got %s %v, %v", got, rep.Contradictions, err)
+	}
+}
+
+// TestImportTellsOfKnown: what is known without passwords, or is used by the list
+// and available in the store, is told and left as it is.
+func TestImportTellsOfKnown(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	a, b := keystore.Record{Pair: pair(t, "0000-037M", ppsA)}, keystore.Record{Pair: pair(t, "ABCD-EFG8", ppsB), Used: true}
+	for _, rec := range []keystore.Record{a, b} {
+		if _, err := f.Import(t.Context(), f.db, into("of "+rec.Pair.PID.String()), seq(rec)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := f.get(t, a.Pair.PID)
+	a.CurrentPassword, a.Used = amt.NewSecretString("admin"), true
+	for _, dry := range []bool{true, false} {
+		im := into("B2")
+		im.DryRun = func() bool { return dry }
+		rep, err := f.Import(t.Context(), f.db, im, seq(a, b))
+		got := fmt.Sprint(rep.Known, rep.Bare, rep.Unused, rep.Differ, rep.KnownIn)
+		if err != nil || got != "2 [0000-037M] [0000-037M] [] [of 0000-037M of ABCD-EFG8]" {
+			t.Errorf("dry run %t: got %s, %v", dry, got, err)
+		}
+	}
+	if got := f.get(t, a.Pair.PID); got != before {
+		t.Errorf("the pair is now %+v, was %+v", got, before)
 	}
 }
 
