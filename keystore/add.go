@@ -64,7 +64,7 @@ func (s *Store) judge(r kv.Reader, k *scsstorev1.Key, come Secrets, job uint64) 
 		return 0, err
 	}
 	v := compare(old, come)
-	if v == isDiffer && fills(old.CurrentPassword, come.CurrentPassword) && fills(old.NewPassword, come.NewPassword) {
+	if v == isDiffer && old.within(come) {
 		v = isBare
 	}
 	return v, nil

@@ -10,8 +10,8 @@ import (
 	scsstorev1 "github.com/amtscs/amtscs/proto/scsstore/v1"
 )
 
-// Contradiction is a PID that stands in one list several times and not always
-// with the same secrets. None of its rows is taken: which is right, the list
+// Contradiction is a PID that stands in one list several times, with different
+// PPSs or different passwords; a missing password is not different. None of its rows is taken: which is right, the list
 // cannot tell.
 type Contradiction struct {
 	PID     amt.PID
@@ -100,7 +100,7 @@ func (a *agreeing) advance() {
 
 // group reads all records of the next PID.
 func (a *agreeing) group() error {
-	a.first = append(a.first[:0], a.ahead...)
+	a.take()
 	c := Contradiction{PID: a.first.pid(), Rows: 1, SamePPS: true}
 	agree := true
 	for a.advance(); a.ahead != nil && a.ahead.pid() == c.PID; a.advance() {
@@ -125,7 +125,11 @@ func (a *agreeing) group() error {
 	return nil
 }
 
-// compare says how ahead, which has the PID of first, differs from it.
+// take makes ahead the first.
+func (a *agreeing) take() { a.first = append(a.first[:0], a.ahead...) }
+
+// compare says how ahead, which has the PID of first, differs from it. A row that
+// has less to say agrees: the fuller one stays, used if one of them is.
 func (a *agreeing) compare() (same, samePPS bool, err error) {
 	one, err := a.imp.s.secretsOf(a.first)
 	if err != nil {
@@ -135,5 +139,20 @@ func (a *agreeing) compare() (same, samePPS bool, err error) {
 	if err != nil {
 		return false, false, err
 	}
-	return compare(one, other) == isKnown, one.PPS.Equal(other.PPS), nil
+	used := (a.first[flagsAt] | a.ahead[flagsAt]) & flagUsed
+	samePPS = one.PPS.Equal(other.PPS)
+	switch {
+	case other.within(one):
+		same = samePPS
+	case one.within(other):
+		same = samePPS
+		a.take()
+	}
+	a.first[flagsAt] |= used
+	return same, samePPS, nil
+}
+
+// within reports whether o has every password that s has.
+func (s Secrets) within(o Secrets) bool {
+	return fills(s.CurrentPassword, o.CurrentPassword) && fills(s.NewPassword, o.NewPassword)
 }

@@ -47,8 +47,9 @@ func TestImportDryRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	list := append(append(f.records(t, 900), known[:5]...), known[6:]...)
-	list[5].Pair.PID = known[5].Pair.PID                             // conflict with the store
-	list[6].Pair.PID = list[7].Pair.PID                              // and within the list
+	list[5].Pair.PID = known[5].Pair.PID // conflict with the store
+	list[6].Pair.PID = list[7].Pair.PID  // and within the list
+	list[9].NewPassword = amt.NewSecretString("one")
 	list = append(list, list[8], list[9])                            // twice
 	list[len(list)-1].NewPassword = amt.NewSecretString("different") // with another password
 	list[900].CurrentPassword = amt.NewSecretString("different")

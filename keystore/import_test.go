@@ -187,6 +187,34 @@ func TestImportSkipsConflicts(t *testing.T) {
 	}
 }
 
+// TestImportTakesTheFuller: of rows of one pair the one with passwords comes in,
+// whichever stands first, and as used if one of them says so.
+func TestImportTakesTheFuller(t *testing.T) {
+	t.Parallel()
+	for _, limit := range []int{20_000, 2_000} { // the second goes by a file
+		f := newFixture(t)
+		keystore.SetRun(f.Store, limit, 200)
+		recs := f.records(t, 50)
+		list := slices.Clone(recs)
+		for i, rec := range recs {
+			rec.NewPassword, rec.Used = amt.Secret{}, true
+			list = slices.Insert(list, (i%2)*len(list), rec)
+		}
+		rep, err := f.Import(t.Context(), f.db, into("B1"), seq(list...))
+		if err != nil || shown(rep) != "{50 50 [] []}" || rep.Contradictions != nil {
+			t.Fatalf("got %+v, %v", rep, err)
+		}
+		for _, rec := range recs {
+			if got := f.secretsOf(t, rec.Pair.PID); !got.NewPassword.Equal(rec.NewPassword) || !got.PPS.Equal(rec.Pair.PPS) {
+				t.Errorf("PID %v lost its password", rec.Pair.PID)
+			}
+		}
+		if got := f.counts(t); got[keystore.Spent] != 50 {
+			t.Errorf("counts %v", got)
+		}
+	}
+}
+
 // TestImportTellsOfKnown: what is known without passwords, or is used by the list
 // and available in the store, is told and left as it is.
 func TestImportTellsOfKnown(t *testing.T) {

@@ -97,8 +97,8 @@ func (s *keyService) ImportKeys(stream importStream) error {
 	if err := im.run(ctx, batch); err != nil {
 		return err
 	}
-	if im.resp.Batch, err = s.batch(ctx, batch.Name); errors.Is(err, keystore.ErrNoBatch) {
-		im.resp.Batch = nil
+	if im.resp.Batch, err = s.batch(ctx, batch.Name); errors.Is(err, keystore.ErrNoBatch) || im.resp.GetStored() && err != nil {
+		im.resp.Batch = nil // what is stored is answered
 	} else if err != nil {
 		return err
 	}

@@ -74,6 +74,7 @@ type importer struct {
 	pending  []*scsv1.ImportRow
 	bad      batch.RowErrors // of all files; Rows are the first maxTold
 	rejected []*scsv1.RejectedRow
+	kinds    kinds // of bad rows
 }
 
 func (im *importer) command(ctx context.Context, paths []string) error {
@@ -199,6 +200,7 @@ func (im *importer) exchange(ctx context.Context, cancel context.CancelFunc, cli
 	if err != nil {
 		return nil, unsure(im.up.cause(err), false)
 	}
+	im.kinds.end(im.say)
 	if im.badRows > 0 && im.stops() {
 		return nil, failed("mend the rows, or import the others with --skip-bad", "%s: nothing was imported", plural(im.badRows, "bad row"))
 	}
@@ -212,7 +214,7 @@ func (im *importer) exchange(ctx context.Context, cancel context.CancelFunc, cli
 	resp, err := im.up.finish()
 	im.bar.end()
 	if err != nil {
-		return nil, unsure(err, true)
+		return nil, im.after(ctx, client, end, err)
 	}
 	return resp, nil
 }
@@ -263,7 +265,9 @@ func (im *importer) sendFile(f *listFile) error {
 }
 
 func (im *importer) noteBad(e *batch.RowError) {
-	im.tellBad(e)
+	if im.badRows++; im.kinds.note(e.What()) {
+		im.say("%s", e.Error())
+	}
 	if len(im.rejected) < maxTold {
 		im.rejected = append(im.rejected, &scsv1.RejectedRow{Place: fmt.Sprintf("%s:%d", e.File, e.Line), Reason: "BadRow", Message: e.What()})
 	}
