@@ -69,7 +69,9 @@ func TestAfter(t *testing.T) {
 // TestGive gives places that the server does not know to the right rows.
 func TestGive(t *testing.T) {
 	t.Parallel()
-	row := func(place, pid string) *scsv1.RejectedRow { return &scsv1.RejectedRow{Place: place, Pid: pid, Message: "no"} }
+	row := func(place, pid string) *scsv1.RejectedRow {
+		return &scsv1.RejectedRow{Place: place, Pid: pid, Message: "no"}
+	}
 	rows := []*scsv1.RejectedRow{row("a:1", "P"), row("", "P"), row("", "Q"), row("a:3", "R"), row("", "P"), row("", "S")}
 	at := map[string][]string{"P": {"a:1", "a:7", "b:2"}, "Q": {"b:9"}}
 	give(rows, at, "standard input")

@@ -150,7 +150,7 @@ func (im *importer) run(ctx context.Context, client scsv1.KeyServiceClient, path
 	sctx, cancel := context.WithCancel(ctx) // of the stream and of reading
 	defer cancel()
 	if err := im.open(sctx, paths); err != nil {
-		return err
+		return nothing(err)
 	}
 	if err := im.model(); err != nil {
 		return err
@@ -248,8 +248,10 @@ func (im *importer) sendAll() (*scsv1.ImportEnd, error) {
 func (im *importer) sendFile(f *listFile) error {
 	opts := im.options(f)
 	opts.Bad = im.noteBad
+	before, rows := im.badRows, 0
 	err := batch.ReadAs(f.format, f.name, f.r, opts, func(row batch.Row) error {
 		im.bar.rows.Add(1)
+		rows++
 		if im.badRows > 0 && im.stops() {
 			return nil // it is only looked at
 		}
@@ -259,7 +261,14 @@ func (im *importer) sendFile(f *listFile) error {
 	if errors.As(err, &bad) {
 		im.bad.Checksums += bad.Checksums
 		im.bad.Passwords += bad.Passwords
-		return nil
+		err = nil
+	}
+	if err == nil && rows+im.badRows-before == 0 {
+		what := "a header or comments alone are no list: compare it with what the supplier sent"
+		if f.format == batch.SetupBin {
+			what = "no record of it holds a pair that can be read"
+		}
+		return failed(what, "no rows in %s", f.name)
 	}
 	return err
 }
