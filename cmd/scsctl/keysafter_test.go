@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -111,4 +112,49 @@ func TestKinds(t *testing.T) {
 	few := kinds{}
 	few.note("one")
 	few.end(func(string, ...any) { t.Error("a summary of one row") })
+}
+
+// TestFindPlaces reads files again for places that the server does not remember;
+// standard input, which is gone, is told to be unknown.
+func TestFindPlaces(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	a, b := filepath.Join(dir, "a.csv"), filepath.Join(dir, "b.csv")
+	for path, text := range map[string]string{a: "pid,pps\nbad,row\n" + onePair, b: "# of May\n" + onePair} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, tt := range []struct {
+		paths []string
+		want  string
+	}{
+		{[]string{a, b}, "a.csv:3 b.csv:2 "},
+		{[]string{b}, "b.csv:2  "},
+		{[]string{"-"}, "  "},
+		{[]string{"-", a}, "a.csv:3  "},
+	} {
+		im := &importer{lists: lists{app: &app{stdin: strings.NewReader(onePair), stderr: io.Discard}}}
+		if err := im.open(t.Context(), tt.paths); err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range im.files {
+			if _, err := f.sha256(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		resp := &scsv1.ImportKeysResponse{}
+		for range 3 {
+			resp.Rejected = append(resp.Rejected, &scsv1.RejectedRow{Pid: "0000-037M", Message: "no"})
+		}
+		im.findPlaces(t.Context(), resp)
+		im.closeAll()
+		r := resp.GetRejected()
+		if got := r[0].GetPlace() + " " + r[1].GetPlace() + " " + r[2].GetPlace(); got != tt.want {
+			t.Errorf("%v: got %q, want %q", tt.paths, got, tt.want)
+		}
+		if m := r[2].GetMessage(); strings.Contains(m, "standard input can be read only once") != (tt.paths[0] == "-") || !strings.Contains(m, "its line is not known") {
+			t.Errorf("%v: got %q", tt.paths, m)
+		}
+	}
 }
