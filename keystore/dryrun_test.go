@@ -79,21 +79,7 @@ func TestImportDryRun(t *testing.T) {
 		wet.Added != 896 || wet.Known != 300 || len(wet.Differ) != 1 || len(wet.Conflicts) != 1 || wet.LeftOut() != 5 {
 		t.Errorf("the import says %+v, %v; the dry run said %+v", wet, err, dry)
 	}
-	twice := map[keystore.Contradiction]bool{{PID: list[7].Pair.PID, Rows: 2}: true, {PID: list[9].Pair.PID, Rows: 2, SamePPS: true}: true}
-	for _, c := range wet.Contradictions {
-		delete(twice, c)
-	}
-	f.view(t, func(r kv.Reader) error {
-		for _, i := range []int{7, 9} {
-			if _, err := f.Get(r, list[i].Pair.PID); !errors.Is(err, keystore.ErrUnknownPID) {
-				t.Errorf("a row that contradicts another is in: %v", err)
-			}
-		}
-		return nil
-	})
-	if len(twice) != 0 || len(wet.Contradictions) != 2 || fmt.Sprint(wet.KnownIn) != "[B1]" {
-		t.Errorf("contradictions %v, known in %v; missing %v", wet.Contradictions, wet.KnownIn, twice)
-	}
+	f.wantContradictions(t, wet, list[7].Pair.PID, list[9].Pair.PID)
 	im.DryRun, im.SkipConflicts = func() bool { return true }, false
 	if _, err := f.Import(t.Context(), f.db, im, seq(list...)); !errors.Is(err, keystore.ErrConflict) {
 		t.Errorf("with conflicts: got error %v", err)
