@@ -77,5 +77,5 @@ func added(b *scsv1.Batch, end *scsv1.ImportEnd) (int64, bool) {
 	return n, len(end.GetFiles()) > 0
 }
 
-// nothing says of an error that the import came to nothing, unless it does so.
+// nothing adds to an error that the import came to nothing.
 func nothing(err error) error { return unsure(err, false) }

@@ -92,10 +92,10 @@ func (im *importer) tellKnown(resp *scsv1.ImportKeysResponse) {
 	}
 	for i, pid := range resp.GetBarePids() {
 		if i == maxAlike {
-			im.say("note: and more pairs are known without passwords; -o json has the first %d", len(resp.GetBarePids()))
+			im.say("note: and more pairs are known without passwords that this list has; -o json has the first %d", len(resp.GetBarePids()))
 			break
 		}
-		im.say("note: %s is known without passwords, and stays so; scsctl keys password %s sets one", pid, pid)
+		im.say("note: %s is known without a password that this list has, and stays so; scsctl keys password %s sets that of MEBx", pid, pid)
 	}
 	for i, pid := range resp.GetUsedAvailablePids() {
 		if i == maxAlike {
