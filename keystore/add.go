@@ -35,6 +35,11 @@ const (
 	isDiffer   verdict = 3 // known, with other passwords
 	isConflict verdict = 4
 	isBusy     verdict = 5 // hidden by another import
+	isBare     verdict = 6 // known, without passwords that come
+
+	// ofUsed is added to a verdict that says known: what comes is used, and the
+	// stored pair is available.
+	ofUsed verdict = 0x80
 )
 
 // stored returns the record of a PID, nil when there is none.
@@ -58,8 +63,15 @@ func (s *Store) judge(r kv.Reader, k *scsstorev1.Key, come Secrets, job uint64) 
 	if err != nil {
 		return 0, err
 	}
-	return compare(old, come), nil
+	v := compare(old, come)
+	if v == isDiffer && old.within(come) {
+		v = isBare
+	}
+	return v, nil
 }
+
+// fills reports whether come is as old, or comes where nothing is.
+func fills(old, come amt.Secret) bool { return old.IsZero() || old.Equal(come) }
 
 // compare is the verdict on come, where old is known.
 func compare(old, come Secrets) verdict {
@@ -74,12 +86,18 @@ func compare(old, come Secrets) verdict {
 
 // count notes a verdict other than isBusy.
 func (rep *AddReport) count(v verdict, pid amt.PID) {
-	switch v {
+	if v&ofUsed != 0 {
+		rep.Unused = append(rep.Unused, pid)
+	}
+	switch v &^ ofUsed {
 	case isNew:
 		rep.Added++
 	case isDiffer:
 		rep.Known++
 		rep.Differ = append(rep.Differ, pid)
+	case isBare:
+		rep.Known++
+		rep.Bare = append(rep.Bare, pid)
 	case isKnown:
 		rep.Known++
 	case isConflict:
@@ -92,12 +110,14 @@ func (rep *AddReport) join(o AddReport) {
 	rep.Added += o.Added
 	rep.Known += o.Known
 	rep.Differ = append(rep.Differ, o.Differ...)
+	rep.Bare = append(rep.Bare, o.Bare...)
+	rep.Unused = append(rep.Unused, o.Unused...)
 	rep.Conflicts = append(rep.Conflicts, o.Conflicts...)
 }
 
 // sort brings the PIDs into order.
 func (rep *AddReport) sort() {
-	for _, pids := range [][]amt.PID{rep.Differ, rep.Conflicts} {
+	for _, pids := range [][]amt.PID{rep.Differ, rep.Bare, rep.Unused, rep.Conflicts} {
 		slices.SortFunc(pids, func(a, b amt.PID) int { return bytes.Compare(a[:], b[:]) })
 	}
 }
@@ -106,6 +126,9 @@ func (rep *AddReport) sort() {
 func (rep *AddReport) conflictError() error {
 	switch n := len(rep.Conflicts); n {
 	case 0:
+		if len(rep.Contradictions) > 0 {
+			return fmt.Errorf("PID %v: %w", rep.Contradictions[0].PID, ErrContradiction)
+		}
 		return nil
 	case 1:
 		return fmt.Errorf("PID %v: %w", rep.Conflicts[0], ErrConflict)

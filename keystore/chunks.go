@@ -69,7 +69,8 @@ func (imp *importer) write(ctx context.Context, src source) error {
 			}
 		}
 		if !more && len(held) == 0 {
-			return nil
+			imp.findings.tell(&imp.report)
+			return imp.refuse(imp.report)
 		}
 		n, err := imp.writeChunk(ctx, held[:min(imp.chunk, len(held))])
 		if err != nil {

@@ -58,6 +58,8 @@ type importer struct {
 
 	seen     *scsstorev1.KeyBatch // the batch before the list was read, nil for none
 	finished bool                 // the transaction that makes it visible may have happened
+
+	findings findings
 }
 
 // Import stores the records of seq, any number of them, all or nothing: other
@@ -165,7 +167,7 @@ func (imp *importer) sort(ctx context.Context, seq iter.Seq2[Record, error], use
 	if err != nil {
 		return err
 	}
-	return use(src)
+	return use(imp.agreed(src))
 }
 
 // batchModel is the model of the batch, which must take pairs.
@@ -315,6 +317,8 @@ func (imp *importer) look(ctx context.Context, src source) error {
 			return err
 		}
 	}
+	imp.findings.tell(&imp.report)
+	imp.report.sort()
 	if err := imp.report.conflictError(); err != nil && !imp.im.SkipConflicts {
 		return err
 	}

@@ -138,7 +138,7 @@ func TestImportFails(t *testing.T) {
 			yield(keystore.Record{}, errOwn)
 		}, errOwn},
 		{"conflict", into("B2"), seq(append(slices.Clone(good), conflict)...), keystore.ErrConflict},
-		{"conflict within the list", into("B2"), seq(append(slices.Clone(good), twice)...), keystore.ErrConflict},
+		{"conflict within the list", into("B2"), seq(append(slices.Clone(good), twice)...), keystore.ErrContradiction},
 		{"bad record", into("B2"), seq(append(slices.Clone(good), bad)...), keystore.ErrRecord},
 		{"batch name", into(" B2"), seq(good...), keystore.ErrBatchName},
 		{"retired batch", into("old"), seq(good...), keystore.ErrBatchRetired},
@@ -176,9 +176,14 @@ func TestImportSkipsConflicts(t *testing.T) {
 	im.SkipConflicts = true
 	differ := a
 	differ.NewPassword = amt.NewSecretString("other")
-	rep, err := f.Import(t.Context(), f.db, im, seq(append(f.records(t, 10), keystore.Record{Pair: pair(t, "0000-037M", ppsB)}, a, differ)...))
-	if got := fmt.Sprint(rep); err != nil || got != "{10 2 [0000-037M] [0000-037M]}" {
+	conflict := keystore.Record{Pair: pair(t, "0000-037M", ppsB)}
+	rep, err := f.Import(t.Context(), f.db, im, seq(append(f.records(t, 10), conflict, conflict, f.records(t, 1)[0])...))
+	if got := shown(rep); err != nil || got != "{11 0 [] [0000-037M 0000-037M]}" {
 		t.Errorf("got %s, %v", got, err)
+	}
+	rep, err = f.Import(t.Context(), f.db, im, seq(append(f.records(t, 10), conflict, a, differ)...))
+	if got := shown(rep); err != nil || got != "{10 0 [] []}" || fmt.Sprint(rep.Contradictions) != "[{0000-037M 3 false}]" || rep.LeftOut() != 3 {
+		t.Errorf("a list that contradicts itself and the store: got %s %v, %v", got, rep.Contradictions, err)
 	}
 }
 

@@ -76,7 +76,14 @@ func (imp *importer) judge(r kv.Reader, raw, last rawRecord) (verdict, error) {
 		return 0, err
 	}
 	if old != nil {
-		return imp.s.judge(r, old, come, imp.id)
+		v, err := imp.s.judge(r, old, come, imp.id)
+		if err == nil && (v == isKnown || v == isDiffer || v == isBare) && (imp.id == 0 || old.GetImportId() != imp.id) {
+			imp.findings.note(old)
+			if raw[flagsAt]&flagUsed != 0 && State(old.GetState()) == Available {
+				v |= ofUsed
+			}
+		}
+		return v, err
 	}
 	first, err := imp.s.secretsOf(last)
 	return compare(first, come), err

@@ -32,6 +32,8 @@ var (
 var (
 	// ErrConflict is returned when a PID is in the store with another PPS.
 	ErrConflict = errors.New("the PID is in the store with another PPS")
+	// ErrContradiction is returned when a list has a PID with different secrets.
+	ErrContradiction = errors.New("the PID stands in the list more than once, with different secrets")
 	// ErrBusy is returned when a pair belongs to an import that is under way.
 	ErrBusy = errors.New("the PID belongs to an import that is under way")
 	// ErrRecord is returned for a pair that cannot be stored; the error says why.
@@ -172,6 +174,26 @@ type AddReport struct {
 	Known     int       // in the store already with the same PPS; nothing changed
 	Differ    []amt.PID // those of the known whose passwords differ; nothing changed
 	Conflicts []amt.PID // in the store with another PPS
+	// Those of the known that lack passwords in the store which the list has, and
+	// have no other; nothing changed. They are not in Differ.
+	Bare []amt.PID
+	// Those of the known that are used by the list and available in the store;
+	// nothing changed.
+	Unused []amt.PID
+	// Of an Import: PIDs that the list itself has with different secrets. Their
+	// rows are counted nowhere else.
+	Contradictions []Contradiction
+	// Of an Import: the batches that known pairs are in, in order, at most 20.
+	KnownIn []string
+}
+
+// LeftOut is how many rows conflicted with the store or with one another.
+func (rep AddReport) LeftOut() int {
+	n := len(rep.Conflicts)
+	for _, c := range rep.Contradictions {
+		n += c.Rows
+	}
+	return n
 }
 
 // Page asks for a part of a list.

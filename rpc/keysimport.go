@@ -49,7 +49,7 @@ type importing struct {
 	stream importStream
 	header *scsv1.ImportHeader
 	resp   *scsv1.ImportKeysResponse
-	places map[amt.PID]string
+	places *places
 	files  []keystore.BatchFile
 	idle   bool // it added nothing: there is nothing to store
 
@@ -77,7 +77,7 @@ func (s *keyService) ImportKeys(stream importStream) error {
 		return errProtocol
 	}
 	of(ctx).object = h.GetBatch()
-	im := &importing{keyService: s, stream: stream, header: h, resp: &scsv1.ImportKeysResponse{}, places: map[amt.PID]string{}}
+	im := &importing{keyService: s, stream: stream, header: h, resp: &scsv1.ImportKeysResponse{}, places: newPlaces()}
 	batch, err := im.batch()
 	if err != nil {
 		return err
@@ -97,8 +97,8 @@ func (s *keyService) ImportKeys(stream importStream) error {
 	if err := im.run(ctx, batch); err != nil {
 		return err
 	}
-	if im.resp.Batch, err = s.batch(ctx, batch.Name); errors.Is(err, keystore.ErrNoBatch) {
-		im.resp.Batch = nil
+	if im.resp.Batch, err = s.batch(ctx, batch.Name); errors.Is(err, keystore.ErrNoBatch) || im.resp.GetStored() && err != nil {
+		im.resp.Batch = nil // what is stored is answered
 	} else if err != nil {
 		return err
 	}
@@ -172,6 +172,11 @@ func (im *importing) batch() (keystore.Batch, error) {
 
 func (im *importing) run(ctx context.Context, batch keystore.Batch) error {
 	move := im.move(ctx)
+	_, err := im.keyService.batch(ctx, batch.Name)
+	made := errors.Is(err, keystore.ErrNoBatch)
+	if err != nil && !made {
+		return err
+	}
 	report, err := im.cfg.Keys.Import(ctx, im.cfg.Store, keystore.Import{
 		Batch: batch, Move: move, SkipConflicts: true, Check: im.batchIs(batch),
 		// What will not be stored need not be written first, to be taken back.
@@ -188,6 +193,7 @@ func (im *importing) run(ctx context.Context, batch keystore.Batch) error {
 		im.take(report)
 	}
 	im.resp.Stored = err == nil
+	im.resp.NewBatch = im.resp.Stored && made && im.resp.GetAdded() > 0
 	return err
 }
 
@@ -235,30 +241,22 @@ func (im *importing) audited(ctx context.Context, tx kv.Tx) error {
 // take puts the store's report into the answer. It may be called again.
 func (im *importing) take(report keystore.AddReport) {
 	r := im.resp
-	r.Added, r.Known, r.Conflicts = int64(report.Added), int64(report.Known), int64(len(report.Conflicts))
-	r.DifferingPids, r.ConflictingPids = nil, nil
+	r.Added, r.Known, r.Conflicts = int64(report.Added), int64(report.Known), int64(report.LeftOut())
+	r.Contradicting = r.GetConflicts() - int64(len(report.Conflicts))
 	im.differing = len(report.Differ)
+	r.DifferingPids, r.BarePids = firstPIDs(report.Differ, maxRejected), firstPIDs(report.Bare, maxRejected)
+	r.UsedAvailable, r.UsedAvailablePids = int64(len(report.Unused)), firstPIDs(report.Unused, maxRejected)
+	r.KnownBatches = report.KnownIn
+	r.ConflictingPids = nil
 	if im.header.GetListConflicts() {
-		r.ConflictingPids = each(report.Conflicts[:min(len(report.Conflicts), maxConflict)], amt.PID.String)
-	}
-	for _, pid := range report.Differ[:min(len(report.Differ), maxRejected)] {
-		r.DifferingPids = append(r.DifferingPids, pid.String())
-	}
-	kept := r.Rejected[:0:0]
-	for _, row := range r.GetRejected() {
-		if row.GetReason() != "PairConflict" {
-			kept = append(kept, row)
+		r.ConflictingPids = firstPIDs(report.Conflicts, maxConflict)
+		for _, c := range report.Contradictions {
+			if len(r.GetConflictingPids()) < maxConflict {
+				r.ConflictingPids = append(r.ConflictingPids, c.PID.String())
+			}
 		}
 	}
-	for _, pid := range report.Conflicts {
-		if len(kept) == maxRejected {
-			break
-		}
-		kept = append(kept, &scsv1.RejectedRow{
-			Place: im.places[pid], Pid: pid.String(), Reason: "PairConflict", Message: keystore.ErrConflict.Error(),
-		})
-	}
-	r.Rejected = kept
+	im.rejectConflicts(report)
 }
 
 // records reads the stream row by row; bad rows are noted and left out.
@@ -361,9 +359,7 @@ func (im *importing) record(row *scsv1.ImportRow) (keystore.Record, *violations)
 	if err := rec.Check(); err != nil {
 		v.add("row", "%v", err)
 	}
-	if len(im.places) < maxPlaces {
-		im.places[rec.Pair.PID] = row.GetPlace()
-	}
+	im.places.add(rec.Pair.PID, row.GetPlace())
 	return rec, v
 }
 

@@ -79,6 +79,7 @@ var refusals = []Refusal{
 	{keystore.ErrMove, codes.FailedPrecondition, "PairState", "scsctl keys show PID tells where it stands"},
 	{keystore.ErrExported, codes.FailedPrecondition, "AlreadyExported", "use --again if the file was lost; two PCs with one pair stop each other"},
 	{keystore.ErrUUID, codes.InvalidArgument, "AbsentUUID", "have the PC's mainboard given a UUID with its maker's tool"},
+	{keystore.ErrContradiction, codes.InvalidArgument, "PairTwice", "find out which of the rows the PC has, and take the others out of the list"},
 	{keystore.ErrConflict, codes.AlreadyExists, "PairConflict", "the list names another PPS than the store: find out which of the two the PC has"},
 	{keystore.ErrBusy, codes.Aborted, "ImportUnderWay", "try again when the other import has ended"},
 	{keystore.ErrRecord, codes.InvalidArgument, "PairRefused", ""},

@@ -148,10 +148,19 @@ func typingFaults(part string, faults []amt.TypingFault) []typingFault {
 	return out
 }
 
+// exchanged reports whether the PID was typed for the PPS, and the PPS for the PID.
+func exchanged(pid string, pps amt.Secret) bool {
+	return len(amt.TypedPID(string(pps.Reveal()))) == 0 && len(amt.TypedPPS(amt.NewSecretString(pid))) == 0
+}
+
 // tellPair writes what is wrong to standard output, and to standard error nothing
 // of what was typed.
 func (a *app) tellPair(pid string, pps amt.Secret) error {
 	inPID, inPPS := typingFaults("PID", amt.TypedPID(pid)), typingFaults("PPS", amt.TypedPPS(pps))
+	swapped := exchanged(pid, pps)
+	if swapped {
+		inPID, inPPS = []typingFault{{Part: "PID", Message: "this is the PPS"}}, []typingFault{{Part: "PPS", Message: "this is the PID"}}
+	}
 	faults := append(inPID, inPPS...)
 	var b bytes.Buffer
 	if a.output == "json" {
@@ -179,6 +188,9 @@ func (a *app) tellPair(pid string, pps amt.Secret) error {
 	}
 	if err := a.write(b.Bytes()); err != nil {
 		return err
+	}
+	if swapped {
+		return failed("the PID comes first, then the PPS", "PID and PPS are exchanged; both are right in the other's place")
 	}
 	if len(faults) > 0 {
 		return failed("compare these groups with the sheet or the supplier's list", "%s in the pair", plural(len(faults), "typing error"))

@@ -37,6 +37,8 @@ func TestKeysCheck(t *testing.T) {
 			"PPS, group 2: the check character does not match: is there a typing error? Perhaps character 2 is 5, not S\n" +
 			"PPS, group 3: the check character does not match: is there a typing error?\n"},
 		{"a short group", pid + "\n" + strings.Replace(pps, "G5DC", "G5D", 1), 1, "PID: right\nPPS, group 2: wrong length: 3 characters, want 4\n"},
+		{"exchanged", pps + "\n" + pid + "\n", 1, "PID: this is the PPS\nPPS: this is the PID\n"},
+		{"exchanged in one line", pps + "," + pid + "\n", 1, "PID: this is the PPS\nPPS: this is the PID\n"},
 		{"only a PID", pid + "\n", 1, ""},
 		{"nothing", "", 1, ""},
 		{"two pairs", pid + "\n" + pps + "\n" + pid + "\n" + pps + "\n", 1, ""},

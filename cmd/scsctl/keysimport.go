@@ -74,6 +74,7 @@ type importer struct {
 	pending  []*scsv1.ImportRow
 	bad      batch.RowErrors // of all files; Rows are the first maxTold
 	rejected []*scsv1.RejectedRow
+	kinds    kinds // of bad rows
 }
 
 func (im *importer) command(ctx context.Context, paths []string) error {
@@ -149,7 +150,7 @@ func (im *importer) run(ctx context.Context, client scsv1.KeyServiceClient, path
 	sctx, cancel := context.WithCancel(ctx) // of the stream and of reading
 	defer cancel()
 	if err := im.open(sctx, paths); err != nil {
-		return err
+		return nothing(err)
 	}
 	if err := im.model(); err != nil {
 		return err
@@ -199,6 +200,7 @@ func (im *importer) exchange(ctx context.Context, cancel context.CancelFunc, cli
 	if err != nil {
 		return nil, unsure(im.up.cause(err), false)
 	}
+	im.kinds.end(im.say)
 	if im.badRows > 0 && im.stops() {
 		return nil, failed("mend the rows, or import the others with --skip-bad", "%s: nothing was imported", plural(im.badRows, "bad row"))
 	}
@@ -212,7 +214,7 @@ func (im *importer) exchange(ctx context.Context, cancel context.CancelFunc, cli
 	resp, err := im.up.finish()
 	im.bar.end()
 	if err != nil {
-		return nil, unsure(err, true)
+		return nil, im.after(ctx, client, end, err)
 	}
 	return resp, nil
 }
@@ -246,8 +248,10 @@ func (im *importer) sendAll() (*scsv1.ImportEnd, error) {
 func (im *importer) sendFile(f *listFile) error {
 	opts := im.options(f)
 	opts.Bad = im.noteBad
+	before, rows := im.badRows, 0
 	err := batch.ReadAs(f.format, f.name, f.r, opts, func(row batch.Row) error {
 		im.bar.rows.Add(1)
+		rows++
 		if im.badRows > 0 && im.stops() {
 			return nil // it is only looked at
 		}
@@ -257,13 +261,22 @@ func (im *importer) sendFile(f *listFile) error {
 	if errors.As(err, &bad) {
 		im.bad.Checksums += bad.Checksums
 		im.bad.Passwords += bad.Passwords
-		return nil
+		err = nil
+	}
+	if err == nil && rows+im.badRows-before == 0 {
+		what := "a header or comments alone are no list: compare it with what the supplier sent"
+		if f.format == batch.SetupBin {
+			what = "no record of it holds a pair that can be read"
+		}
+		return failed(what, "no rows in %s", f.name)
 	}
 	return err
 }
 
 func (im *importer) noteBad(e *batch.RowError) {
-	im.tellBad(e)
+	if im.badRows++; im.kinds.note(e.What()) {
+		im.say("%s", e.Error())
+	}
 	if len(im.rejected) < maxTold {
 		im.rejected = append(im.rejected, &scsv1.RejectedRow{Place: fmt.Sprintf("%s:%d", e.File, e.Line), Reason: "BadRow", Message: e.What()})
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/amtscs/amtscs/keystore/batch"
@@ -19,18 +20,9 @@ func parseTime(s string) (time.Time, error) {
 
 // report prints what became of the rows and chooses the exit status.
 func (im *importer) report(ctx context.Context, resp *scsv1.ImportKeysResponse) error {
-	for _, r := range resp.GetRejected() {
-		im.say("%s: %s: %s", r.GetPlace(), r.GetPid(), r.GetMessage())
-	}
-	if more := im.badRows - maxTold; more > 0 {
-		im.say("and %d more bad rows", more)
-	}
-	if more := resp.GetBad() + resp.GetConflicts() - int64(len(resp.GetRejected())); more > 0 {
-		im.say("and %d more conflicting rows", more)
-	}
-	for _, pid := range resp.GetDifferingPids() {
-		im.say("note: %s is known with other passwords; they stay as they are", pid)
-	}
+	im.findPlaces(ctx, resp)
+	im.tellRejected(resp)
+	im.tellKnown(resp)
 	if b := resp.GetBatch(); b.GetExpired() {
 		im.say("warning: batch %s has expired: its unused pairs are refused", b.GetName())
 	}
@@ -57,6 +49,63 @@ func (im *importer) report(ctx context.Context, resp *scsv1.ImportKeysResponse) 
 	return nil
 }
 
+// tellRejected tells of the rows that the server refused, the first of each kind.
+func (im *importer) tellRejected(resp *scsv1.ImportKeysResponse) {
+	told := map[string]int64{} // by reason
+	alike, last := map[string]int{}, map[string]string{}
+	for _, r := range resp.GetRejected() {
+		last[r.GetReason()] = r.GetMessage()
+		if alike[r.GetMessage()]++; alike[r.GetMessage()] > maxAlike {
+			continue
+		}
+		told[r.GetReason()]++
+		place := r.GetPlace()
+		if place == "" {
+			place = "place not known"
+		}
+		im.say("%s: %s: %s", place, r.GetPid(), r.GetMessage())
+	}
+	for _, k := range []struct {
+		reason string
+		all    int64
+	}{
+		{"BadRow", resp.GetBad()},
+		{"PairTwice", resp.GetContradicting()},
+		{"PairConflict", resp.GetConflicts() - resp.GetContradicting()},
+	} {
+		if more := k.all - told[k.reason]; more > 0 && last[k.reason] != "" {
+			im.say("and %d more like this: %s", more, last[k.reason])
+		} else if more > 0 {
+			im.say("and %d more conflicting rows", more)
+		}
+	}
+}
+
+// tellKnown tells what is to be known of pairs that were in the store before.
+func (im *importer) tellKnown(resp *scsv1.ImportKeysResponse) {
+	for i, pid := range resp.GetDifferingPids() {
+		if i == maxAlike {
+			im.say("note: and more pairs are known with other passwords; -o json has the first %d", len(resp.GetDifferingPids()))
+			break
+		}
+		im.say("note: %s is known with other passwords; they stay as they are", pid)
+	}
+	for i, pid := range resp.GetBarePids() {
+		if i == maxAlike {
+			im.say("note: and more pairs are known without passwords that this list has; -o json has the first %d", len(resp.GetBarePids()))
+			break
+		}
+		im.say("note: %s is known without a password that this list has, and stays so; scsctl keys password %s sets that of MEBx", pid, pid)
+	}
+	for i, pid := range resp.GetUsedAvailablePids() {
+		if i == maxAlike {
+			im.say("note: and more pairs are used in this list; -o json has the first %d", len(resp.GetUsedAvailablePids()))
+			break
+		}
+		im.say("note: %s is used in this list, but Available in the store; it stays so", pid)
+	}
+}
+
 // merge adds the rows that never were sent, and returns how many are left out.
 func (im *importer) merge(resp *scsv1.ImportKeysResponse) int64 {
 	n := int64(im.badRows)
@@ -74,6 +123,12 @@ func (im *importer) conflicts(resp *scsv1.ImportKeysResponse) func(*listFile, ba
 	for _, r := range resp.GetRejected() {
 		why[r.GetPlace()] = r.GetMessage()
 	}
+	twice := map[string]string{} // messages by PID
+	for _, r := range resp.GetRejected() {
+		if r.GetReason() == "PairTwice" {
+			twice[r.GetPid()] = r.GetMessage()
+		}
+	}
 	pids := make(map[string]bool, len(resp.GetConflictingPids()))
 	for _, pid := range resp.GetConflictingPids() {
 		pids[pid] = true
@@ -83,6 +138,8 @@ func (im *importer) conflicts(resp *scsv1.ImportKeysResponse) func(*listFile, ba
 		return batch.ReadAs(f.format, f.name, f.r, opts, func(row batch.Row) error {
 			place := fmt.Sprintf("%s:%d", f.name, row.Line)
 			switch {
+			case twice[row.Pair.PID.String()] != "":
+				out.add(place+": pid: "+twice[row.Pair.PID.String()], row.Raw.Reveal())
 			case pids[row.Pair.PID.String()]:
 				out.add(place+": pid: the PID is in the store, or in this list, with another PPS; find out which of the two the PC has", row.Raw.Reveal())
 			case why[place] != "":
@@ -102,7 +159,9 @@ func (im *importer) summary(w io.Writer, r *scsv1.ImportKeysResponse) {
 		n    int64
 		text string
 	}{
+		{r.GetContradicting(), "conflicting: the list contradicts itself"},
 		{r.GetUsed(), "marked as used"},
+		{r.GetUsedAvailable(), "used in this list, but Available in the store: left as they are"},
 		{r.GetBadChecksums(), "bad: a check character does not match"},
 		{r.GetBadPasswords(), "bad: a password that no device can have"},
 		{other, "bad in another way"},
@@ -111,10 +170,38 @@ func (im *importer) summary(w io.Writer, r *scsv1.ImportKeysResponse) {
 			_, _ = fmt.Fprintf(w, "%d %s\n", f.n, f.text)
 		}
 	}
+	im.whither(w, r)
 	switch {
 	case im.header.GetDryRun():
 		_, _ = fmt.Fprintln(w, "dry run: nothing was stored")
 	case r.GetStored() && r.GetAdded() == 0:
 		_, _ = fmt.Fprintln(w, "nothing was changed")
 	}
+}
+
+// whither says which batch took the new pairs, and where the known ones are.
+func (im *importer) whither(w io.Writer, r *scsv1.ImportKeysResponse) {
+	if r.GetStored() && r.GetAdded() > 0 {
+		mark := ""
+		if r.GetNewBatch() {
+			mark = " (new)"
+		}
+		_, _ = fmt.Fprintf(w, "into batch %s%s\n", im.header.GetBatch(), mark)
+	}
+	if in := r.GetKnownBatches(); len(in) > 0 {
+		_, _ = fmt.Fprintf(w, "known pairs are in %s\n", batchNames(in))
+	}
+}
+
+// batchNames names some batches; the server tells the first 20.
+func batchNames(in []string) string {
+	word := "batch "
+	if len(in) > 1 {
+		word = "batches "
+	}
+	s := word + strings.Join(in, ", ")
+	if len(in) >= 20 {
+		s += " and perhaps others"
+	}
+	return s
 }

@@ -178,12 +178,9 @@ func detect(br *bufio.Reader) (Format, io.Reader, error) {
 		return 0, nil, fmt.Errorf("%w: it is empty", ErrFormat)
 	case bytes.HasPrefix(b, gzipMagic):
 		return 0, nil, fmt.Errorf("%w: it is compressed twice: unpack it", ErrFormat)
-	case bytes.HasPrefix(b, []byte("PK\x03\x04")):
-		return 0, nil, fmt.Errorf("%w: it is a zip file, or a spreadsheet: unpack it, or save it as CSV", ErrFormat)
-	case bytes.HasPrefix(b, []byte{0xff, 0xfe}), bytes.HasPrefix(b, []byte{0xfe, 0xff}):
-		return 0, nil, fmt.Errorf("%w: it is UTF-16 text: save it as UTF-8", ErrFormat)
-	case bytes.IndexByte(b, 0) >= 0:
-		return 0, nil, ErrFormat
+	}
+	if err := notText(b); err != nil {
+		return 0, nil, err
 	}
 	return CSV, br, nil
 }

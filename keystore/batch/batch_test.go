@@ -88,7 +88,7 @@ func TestReadCSVFaults(t *testing.T) {
 		want      error
 		text      string
 	}{
-		{"one field", pid1, ErrColumns, "oem.csv:2: wrong columns; 1 fields, want pid,pps,current_password,new_password"},
+		{"one field", pid1, ErrColumns, "oem.csv:2: wrong columns; 1 field, want pid,pps,current_password,new_password: does something else"},
 		{"five fields", pid1 + "," + pps1 + ",admin," + leak + ",x", ErrColumns, "5 fields"},
 		{"no PID", "," + pps1, ErrMissing, "oem.csv:2: pid: it is missing; want 8 characters"},
 		{"short PID", "0000-03," + pps1, amt.ErrPairLength, "oem.csv:2: pid: wrong length; want 8"},
@@ -339,6 +339,7 @@ func FuzzRead(f *testing.F) {
 	f.Add(packed(f, stick(f)))
 	f.Add([]byte("1," + pid1 + "," + pps1 + ",admin,,0\n"))
 	f.Add([]byte(pid1 + "  " + pps1 + "\n"))
+	f.Add([]byte("sep=|\r\npid|pps||\r\n" + pid1 + "|" + pps1 + "||\r\n|||\r\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		good := 0
 		var rows []Row

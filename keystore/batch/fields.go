@@ -17,6 +17,8 @@ var (
 	ErrPassword = errors.New("no MEBx password")
 	// ErrUsed is returned for a used field that is neither yes nor no.
 	ErrUsed = errors.New("neither 0 nor 1")
+	// ErrExchanged is returned for a row with a PPS for its PID and a PID for its PPS.
+	ErrExchanged = errors.New("the columns of PID and PPS are exchanged")
 )
 
 // maxCurrent bounds current passwords, of which the factory's is shorter than
@@ -26,6 +28,8 @@ const maxCurrent = amt.PasswordMax
 // fields is one row as it stands in a file.
 type fields struct {
 	pid, pps, current, next, used string
+
+	record bool // of a setup.bin: there are no columns
 }
 
 // row checks the fields. The errors show no value: a list whose columns are
@@ -34,7 +38,7 @@ func (f *fields) row() (Row, *RowError) {
 	var row Row
 	var err error
 	if row.Pair.PID, err = amt.ParsePID(f.pid); err != nil {
-		return Row{}, pidError(f.pid, err)
+		return Row{}, f.pidError(err)
 	}
 	if row.Pair.PPS, err = amt.ParsePPS(f.pps); err != nil {
 		return Row{}, ppsError(f.pps, err)
@@ -43,6 +47,9 @@ func (f *fields) row() (Row, *RowError) {
 		return Row{}, bad
 	}
 	if bad := checkNew(f.next); bad != nil {
+		if f.record {
+			bad.Cure = strings.Replace(bad.Cure, "leave the field empty", "have the file made again", 1)
+		}
 		return Row{}, bad
 	}
 	used, ok := usedWords[strings.ToLower(strings.TrimSpace(f.used))]
@@ -58,6 +65,9 @@ var usedWords = map[string]bool{
 	"": false, "0": false, "no": false, "n": false, "false": false, "1": true, "yes": true, "y": true, "true": true,
 }
 
+// errExchangedRecord is ErrExchanged of a record.
+var errExchangedRecord = errors.New("the record has PID and PPS exchanged")
+
 // sentinel gives the pair error that err wraps, without the text around it.
 func sentinel(err error) error {
 	for _, s := range []error{amt.ErrPairLength, amt.ErrPairAlphabet, amt.ErrPairChecksum, amt.ErrPairDashes} {
@@ -68,11 +78,21 @@ func sentinel(err error) error {
 	return amt.ErrPairAlphabet
 }
 
-func pidError(value string, err error) *RowError {
+func (f *fields) pidError(err error) *RowError {
 	bad := &RowError{Field: FieldPID, Err: sentinel(err), Cure: "want 8 characters of A-Z and 0-9, as 0000-037M"}
+	_, notPID := amt.ParsePID(f.pps)
+	_, notPPS := amt.ParsePPS(f.pid)
 	switch {
-	case strings.TrimSpace(value) == "":
+	case strings.TrimSpace(f.pid) == "":
 		bad.Err = ErrMissing
+	case notPID == nil && notPPS == nil && f.record:
+		bad.Err, bad.Cure = errExchangedRecord, "have the file made again"
+	case notPID == nil && notPPS == nil:
+		bad.Field, bad.Err, bad.Cure = "", ErrExchanged, "exchange them, or say where they stand with --columns"
+	case numbered(f.pid) && !f.record:
+		bad.Cure = numberCure
+	case errors.Is(err, amt.ErrPairChecksum) && f.record:
+		bad.Cure = "compare the PID with the supplier's list, or have the file made again"
 	case errors.Is(err, amt.ErrPairChecksum):
 		bad.Cure = "compare the PID with the supplier's list, and check that this column holds the PID"
 	}
@@ -85,6 +105,8 @@ func ppsError(value string, err error) *RowError {
 	switch {
 	case strings.TrimSpace(value) == "":
 		bad.Err = ErrMissing
+	case numbered(value):
+		bad.Cure = numberCure
 	case errors.Is(err, amt.ErrPairChecksum):
 		bad.Cure = "compare this group with the supplier's list"
 	}

@@ -112,7 +112,7 @@ func TestReadLayoutFaults(t *testing.T) {
 		{"pid=Code,pps=Phrase", "Code,Phrase,code\n", `the header has two columns "Code"`},
 		{"pid=Code,pps=1", "Code,Phrase\n", "pid and pps are in the same column"},
 		{"pid=1,pps=3", pid1 + ",x\n", "dell.csv:1: pps: it is missing"},
-		{"pid=2,pps=1", pid1 + "," + pps1 + "\n" + pid1 + "," + pps1 + "\n", "dell.csv:1: pid: wrong length"},
+		{"pid=2,pps=1", pid1 + "," + pps1 + "\n" + pid1 + "," + pps1 + "\n", "dell.csv:1: the columns of PID and PPS are exchanged; exchange them, or say where they stand with --columns"},
 	} {
 		err := ReadTable("dell.csv", strings.NewReader(tt.file), Options{Layout: Layout{Columns: columnsOf(t, tt.columns)}}, func(Row) error { return nil })
 		if err == nil || !strings.Contains(err.Error(), tt.text) {

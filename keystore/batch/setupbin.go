@@ -82,5 +82,5 @@ func recordFields(r *setupbin.Record) (f *fields, whole bool) {
 	pps, hasPPS := r.Get(setupbin.ModuleAMT, 2)
 	current, _ := r.Get(setupbin.ModuleME, 1)
 	next, _ := r.Get(setupbin.ModuleME, 2)
-	return &fields{pid: string(pid), pps: string(pps), current: string(current), next: string(next)}, hasPID && hasPPS
+	return &fields{record: true, pid: string(pid), pps: string(pps), current: string(current), next: string(next)}, hasPID && hasPPS
 }

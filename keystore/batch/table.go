@@ -130,11 +130,18 @@ func (t *table) line(n int, b []byte) error {
 		b = bytes.TrimPrefix(b, []byte("\xef\xbb\xbf"))
 		t.raw = b
 	}
+	if s := declared(b); n == 1 && s != 0 {
+		if t.separator == 0 {
+			t.separator = s
+		}
+		t.head(b)
+		return nil
+	}
 	if n <= t.opts.Layout.Skip {
 		t.head(b)
 		return nil
 	}
-	if s := bytes.TrimSpace(b); len(s) == 0 || s[0] == '#' {
+	if s := bytes.TrimSpace(b); len(s) == 0 || s[0] == '#' || onlySeparators(b, t.separator) {
 		return nil
 	}
 	if t.separator == 0 {
@@ -160,11 +167,39 @@ func (t *table) line(n int, b []byte) error {
 			return nil
 		}
 	}
-	if len(t.cells) > len(t.columns.fields) && !t.columns.open || len(t.cells) < 2 && len(t.kind.need) > 1 {
-		t.fault(n, "", ErrColumns, fmt.Sprintf("%d fields, want %v", len(t.cells), t.columns))
+	if cure := t.misfit(); cure != "" {
+		t.fault(n, "", ErrColumns, cure)
 		return nil
 	}
 	return t.take(n, t.cells, t.columns)
+}
+
+// misfit says what is wrong with the number of cells; "" when it fits. Empty cells
+// behind the last column are dropped: spreadsheets write them.
+func (t *table) misfit() string {
+	want := len(t.columns.fields)
+	for !t.columns.open && len(t.cells) > want && t.cells[len(t.cells)-1] == "" {
+		t.cells = t.cells[:len(t.cells)-1]
+	}
+	const or = "or say where the fields stand with --columns"
+	switch n := len(t.cells); {
+	case n > want && !t.columns.open:
+		what := t.separator.String()
+		if t.separator != Comma && t.separator != Tab && t.separator != Semicolon && t.separator != Blank {
+			what = "separator"
+		}
+		return fmt.Sprintf("%s, want %v: is there a %s in a field? quote it; %s", fieldsOf(n), t.columns, what, or)
+	case n < 2 && len(t.kind.need) > 1:
+		return fmt.Sprintf("%s, want %v: does something else part the fields? say it with --separator; %s", fieldsOf(n), t.columns, or)
+	}
+	return ""
+}
+
+func fieldsOf(n int) string {
+	if n == 1 {
+		return "1 field"
+	}
+	return fmt.Sprintf("%d fields", n)
 }
 
 func (t *table) head(b []byte) {
@@ -199,6 +234,9 @@ func (k *kind) header(cells []string) (columns, error) {
 	var cols []string
 	known := false
 	seen := map[string]bool{}
+	for len(cells) > 0 && cells[len(cells)-1] == "" { // a spreadsheet's empty columns
+		cells = cells[:len(cells)-1]
+	}
 	for i, cell := range cells {
 		field, ok := k.names[normal(cell)]
 		switch {

@@ -1356,7 +1356,8 @@ type ImportKeysResponse struct {
 	Added int64 `protobuf:"varint,2,opt,name=added,proto3" json:"added,omitempty"`
 	// Pairs that were known already, with the same PPS.
 	Known int64 `protobuf:"varint,3,opt,name=known,proto3" json:"known,omitempty"`
-	// Pairs whose PID is known with another PPS; none was changed.
+	// Rows whose PID is known with another PPS, or stands in the list with another
+	// PPS or other passwords; nothing was changed, and none of them was added.
 	Conflicts int64 `protobuf:"varint,4,opt,name=conflicts,proto3" json:"conflicts,omitempty"`
 	// Rows that are wrong in themselves.
 	Bad int64 `protobuf:"varint,5,opt,name=bad,proto3" json:"bad,omitempty"`
@@ -1376,7 +1377,21 @@ type ImportKeysResponse struct {
 	// With list_conflicts: the PIDs of conflicting rows, at most 500000.
 	ConflictingPids []string `protobuf:"bytes,12,rep,name=conflicting_pids,json=conflictingPids,proto3" json:"conflicting_pids,omitempty"`
 	// The batch as it is now; not set when there is none, as nothing was added.
-	Batch         *Batch `protobuf:"bytes,13,opt,name=batch,proto3" json:"batch,omitempty"`
+	Batch *Batch `protobuf:"bytes,13,opt,name=batch,proto3" json:"batch,omitempty"`
+	// How many of the conflicts are rows that contradict others of the list.
+	Contradicting int64 `protobuf:"varint,14,opt,name=contradicting,proto3" json:"contradicting,omitempty"`
+	// Those of the known pairs that lack passwords which the list has, and have no
+	// others; nothing of them was changed. At most 1000 PIDs.
+	BarePids []string `protobuf:"bytes,15,rep,name=bare_pids,json=barePids,proto3" json:"bare_pids,omitempty"`
+	// How many of the known pairs are used by the list and available in the store;
+	// they were left so.
+	UsedAvailable int64 `protobuf:"varint,16,opt,name=used_available,json=usedAvailable,proto3" json:"used_available,omitempty"`
+	// Which they are, at most 1000 PIDs.
+	UsedAvailablePids []string `protobuf:"bytes,17,rep,name=used_available_pids,json=usedAvailablePids,proto3" json:"used_available_pids,omitempty"`
+	// The batches that known pairs are in, in the order of their names, at most 20.
+	KnownBatches []string `protobuf:"bytes,18,rep,name=known_batches,json=knownBatches,proto3" json:"known_batches,omitempty"`
+	// The import made the batch.
+	NewBatch      bool `protobuf:"varint,19,opt,name=new_batch,json=newBatch,proto3" json:"new_batch,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1500,6 +1515,48 @@ func (x *ImportKeysResponse) GetBatch() *Batch {
 		return x.Batch
 	}
 	return nil
+}
+
+func (x *ImportKeysResponse) GetContradicting() int64 {
+	if x != nil {
+		return x.Contradicting
+	}
+	return 0
+}
+
+func (x *ImportKeysResponse) GetBarePids() []string {
+	if x != nil {
+		return x.BarePids
+	}
+	return nil
+}
+
+func (x *ImportKeysResponse) GetUsedAvailable() int64 {
+	if x != nil {
+		return x.UsedAvailable
+	}
+	return 0
+}
+
+func (x *ImportKeysResponse) GetUsedAvailablePids() []string {
+	if x != nil {
+		return x.UsedAvailablePids
+	}
+	return nil
+}
+
+func (x *ImportKeysResponse) GetKnownBatches() []string {
+	if x != nil {
+		return x.KnownBatches
+	}
+	return nil
+}
+
+func (x *ImportKeysResponse) GetNewBatch() bool {
+	if x != nil {
+		return x.NewBatch
+	}
+	return false
 }
 
 // RejectedRow is a row that an import left out.
@@ -3761,7 +3818,7 @@ const file_scs_v1_key_service_proto_rawDesc = "" +
 	"\x03pps\x18\x03 \x01(\tB\x03\x80\x01\x01R\x03pps\x12.\n" +
 	"\x10current_password\x18\x04 \x01(\tB\x03\x80\x01\x01R\x0fcurrentPassword\x12&\n" +
 	"\fnew_password\x18\x05 \x01(\tB\x03\x80\x01\x01R\vnewPassword\x12\x12\n" +
-	"\x04used\x18\x06 \x01(\bR\x04used\"\xa2\x03\n" +
+	"\x04used\x18\x06 \x01(\bR\x04used\"\xfe\x04\n" +
 	"\x12ImportKeysResponse\x12\x12\n" +
 	"\x04rows\x18\x01 \x01(\x03R\x04rows\x12\x14\n" +
 	"\x05added\x18\x02 \x01(\x03R\x05added\x12\x14\n" +
@@ -3776,7 +3833,13 @@ const file_scs_v1_key_service_proto_rawDesc = "" +
 	" \x01(\x03R\fbadChecksums\x12#\n" +
 	"\rbad_passwords\x18\v \x01(\x03R\fbadPasswords\x12)\n" +
 	"\x10conflicting_pids\x18\f \x03(\tR\x0fconflictingPids\x12#\n" +
-	"\x05batch\x18\r \x01(\v2\r.scs.v1.BatchR\x05batch\"g\n" +
+	"\x05batch\x18\r \x01(\v2\r.scs.v1.BatchR\x05batch\x12$\n" +
+	"\rcontradicting\x18\x0e \x01(\x03R\rcontradicting\x12\x1b\n" +
+	"\tbare_pids\x18\x0f \x03(\tR\bbarePids\x12%\n" +
+	"\x0eused_available\x18\x10 \x01(\x03R\rusedAvailable\x12.\n" +
+	"\x13used_available_pids\x18\x11 \x03(\tR\x11usedAvailablePids\x12#\n" +
+	"\rknown_batches\x18\x12 \x03(\tR\fknownBatches\x12\x1b\n" +
+	"\tnew_batch\x18\x13 \x01(\bR\bnewBatch\"g\n" +
 	"\vRejectedRow\x12\x14\n" +
 	"\x05place\x18\x01 \x01(\tR\x05place\x12\x10\n" +
 	"\x03pid\x18\x02 \x01(\tR\x03pid\x12\x16\n" +
