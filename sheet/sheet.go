@@ -10,6 +10,7 @@
 package sheet
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -130,8 +131,9 @@ func newPage(s *Sheet) *page {
 	p.SetCreator("amtscs", true)
 	p.SetMargins(margin, margin, margin)
 	p.SetAutoPageBreak(false, 0)
-	p.AddUTF8FontFromBytes(mono, "", monoFont)
-	p.AddUTF8FontFromBytes(plain, "", plainFont)
+	// fpdf writes into what it is given: each document has fonts of its own.
+	p.AddUTF8FontFromBytes(mono, "", bytes.Clone(monoFont))
+	p.AddUTF8FontFromBytes(plain, "", bytes.Clone(plainFont))
 	return p
 }
 
