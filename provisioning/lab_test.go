@@ -232,18 +232,20 @@ func (l *lab) address(n int) netip.Addr {
 	return netip.AddrFrom4(a)
 }
 
-// freePort finds a port that is free with its neighbour below.
+// freePort finds a port that is free, and that the system
+// gives to no connection, so that it stays free while nobody listens.
 func freePort(t *testing.T, a netip.Addr) uint16 {
+	t.Helper()
 	for range 50 {
-		ln, err := net.Listen("tcp", netip.AddrPortFrom(a, 0).String())
+		port := uint16(20000 + mathrand.IntN(12000))
+		ln, err := net.Listen("tcp", netip.AddrPortFrom(a, port).String())
 		if err != nil {
+			continue
+		}
+		if err := ln.Close(); err != nil {
 			t.Fatal(err)
 		}
-		port := ln.Addr().(*net.TCPAddr).AddrPort().Port()
-		_ = ln.Close()
-		if port > 1025 {
-			return port
-		}
+		return port
 	}
 	t.Fatal("no free port")
 	return 0
@@ -293,7 +295,10 @@ func (l *lab) open(first bool) {
 // start runs engine and listener until stop or crash.
 func (l *lab) start() {
 	ctx, cancel := context.WithCancel(context.Background())
-	at := netip.AddrPortFrom(l.address(251), l.hellos.Port()) // the same after a crash
+	if !l.hellos.IsValid() {
+		l.hellos = netip.AddrPortFrom(l.address(251), freePort(l.t, l.address(251)))
+	}
+	at := l.hellos // the same after a crash
 	ln, err := net.Listen("tcp", at.String())
 	if err != nil {
 		l.t.Fatal(err)

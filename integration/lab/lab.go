@@ -39,8 +39,13 @@ func New(bin, dir string, devices int) (*Lab, error) {
 	if err != nil {
 		return nil, err
 	}
-	free := "127.0.0.1:0"
-	return &Lab{Bin: bin, Dir: dir, Net: prefix, Port: port, Addrs: Addresses{free, free, free}}, nil
+	l := &Lab{Bin: bin, Dir: dir, Net: prefix, Port: port}
+	for _, addr := range []*string{&l.Addrs.Hello, &l.Addrs.GRPC, &l.Addrs.Metrics} {
+		if *addr, err = freeAddress(); err != nil {
+			return nil, err
+		}
+	}
+	return l, nil
 }
 
 // Path is a file of the lab's folder.

@@ -20,6 +20,21 @@ func FreeNetwork(n int) (prefix string, port int, err error) {
 	return "", 0, fmt.Errorf("finding a free network in 127.0.0.0/8: %w", err)
 }
 
+// freeAddress draws a port of 127.0.0.1 that is free and that the system gives to
+// no connection (those have ports from 32768 on), so that a server that was
+// stopped finds it free when it starts again.
+func freeAddress() (string, error) {
+	var err error
+	for range 50 {
+		addr := fmt.Sprintf("127.0.0.1:%d", 20000+rand.IntN(12000))
+		var l net.Listener
+		if l, err = net.Listen("tcp", addr); err == nil {
+			return addr, l.Close()
+		}
+	}
+	return "", fmt.Errorf("finding a free port: %w", err)
+}
+
 func tryNetwork(prefix string, port, n int) error {
 	for i := 1; i <= n; i++ {
 		l, err := net.Listen("tcp", fmt.Sprintf("%s.%d:%d", prefix, i, port))
