@@ -75,6 +75,8 @@ func (d *demo) run(ctx context.Context, bin string) (good int, took time.Duratio
 	if d.Lab, err = lab.New(bin, dir, d.count); err != nil {
 		return 0, 0, err
 	}
+	const free = "127.0.0.1:0" // the server starts once: the system's choice is never taken
+	d.Addrs = lab.Addresses{Hello: free, GRPC: free, Metrics: free}
 	d.say("making a data directory, a CA and an administrator")
 	if err := d.Init(ctx); err != nil {
 		return 0, 0, err
