@@ -218,13 +218,9 @@ func TestStopEndsWatches(t *testing.T) {
 	w.ok(err)
 	_, err = s.Recv()
 	w.ok(err)
-	begun := time.Now()
 	w.server.Stop(t.Context())
 	for err == nil {
 		_, err = s.Recv()
 	}
 	refused(t, err, codes.Unavailable, "ServerStopping")
-	if took := time.Since(begun); took > 3*time.Second {
-		t.Errorf("stopping took %v", took)
-	}
 }
