@@ -9,6 +9,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/amtscs/amtscs/amt"
 	"github.com/amtscs/amtscs/kv"
 	scsstorev1 "github.com/amtscs/amtscs/proto/scsstore/v1"
@@ -127,28 +129,9 @@ func withCounts(r kv.Reader, rec *scsstorev1.KeyBatch) (Batch, error) {
 // Batches lists batches by name, with their counts, and returns the token of
 // the next page, empty after the last.
 func (s *Store) Batches(r kv.Reader, p Page) ([]Batch, string, error) {
-	const list = "batches"
-	size := p.size()
-	after, err := p.after(list)
+	recs, next, err := byName(r, batchTable, p)
 	if err != nil {
 		return nil, "", err
-	}
-	rg := kv.Range{Limit: size + 1}
-	if after != nil {
-		rg.From = behind(after)
-	}
-	var recs []*scsstorev1.KeyBatch
-	err = batchTable.Scan(r, rg, func(_ []byte, b *scsstorev1.KeyBatch) error {
-		recs = append(recs, b)
-		return nil
-	})
-	if err != nil {
-		return nil, "", fmt.Errorf("listing batches: %w", err)
-	}
-	next := ""
-	if len(recs) > size {
-		recs = recs[:size]
-		next = token(list, []byte(recs[size-1].GetName()))
 	}
 	out := make([]Batch, len(recs))
 	for i, rec := range recs {
@@ -157,6 +140,38 @@ func (s *Store) Batches(r kv.Reader, p Page) ([]Batch, string, error) {
 		}
 	}
 	return out, next, nil
+}
+
+// named is a stored record whose key is its name.
+type named interface {
+	proto.Message
+	GetName() string
+}
+
+// byName reads a page of a table of such records, and returns the token of the
+// next one, empty after the last.
+func byName[M named](r kv.Reader, table kv.Collection[M], p Page) (recs []M, next string, err error) {
+	list, size := string(table.Table), p.size()
+	after, err := p.after(list)
+	if err != nil {
+		return nil, "", err
+	}
+	rg := kv.Range{Limit: size + 1}
+	if after != nil {
+		rg.From = behind(after)
+	}
+	err = table.Scan(r, rg, func(_ []byte, m M) error {
+		recs = append(recs, m)
+		return nil
+	})
+	if err != nil {
+		return nil, "", fmt.Errorf("listing %s: %w", list, err)
+	}
+	if len(recs) > size {
+		recs = recs[:size]
+		next = token(list, []byte(recs[size-1].GetName()))
+	}
+	return recs, next, nil
 }
 
 // behind is the first key after key.

@@ -95,28 +95,13 @@ func (s *Store) DeleteMapping(tx kv.Tx, name string) error {
 // Mappings lists mappings by name, and returns the token of the next page, empty
 // after the last.
 func (s *Store) Mappings(r kv.Reader, p Page) ([]Mapping, string, error) {
-	const list = "mappings"
-	size := p.size()
-	after, err := p.after(list)
+	recs, next, err := byName(r, mappingTable, p)
 	if err != nil {
 		return nil, "", err
 	}
-	rg := kv.Range{Limit: size + 1}
-	if after != nil {
-		rg.From = behind(after)
-	}
-	var out []Mapping
-	err = mappingTable.Scan(r, rg, func(_ []byte, m *scsstorev1.KeyMapping) error {
-		out = append(out, viewMapping(m))
-		return nil
-	})
-	if err != nil {
-		return nil, "", fmt.Errorf("listing mappings: %w", err)
-	}
-	next := ""
-	if len(out) > size {
-		out = out[:size]
-		next = token(list, []byte(out[size-1].Name))
+	out := make([]Mapping, len(recs))
+	for i, m := range recs {
+		out[i] = viewMapping(m)
 	}
 	return out, next, nil
 }

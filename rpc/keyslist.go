@@ -4,8 +4,6 @@ import (
 	"context"
 	"time"
 
-	"google.golang.org/protobuf/types/known/timestamppb"
-
 	"github.com/amtscs/amtscs/keystore"
 	"github.com/amtscs/amtscs/kv"
 	scsv1 "github.com/amtscs/amtscs/proto/scs/v1"
@@ -37,10 +35,10 @@ func keyFilter(v *violations, req *scsv1.ListKeysRequest) keystore.Filter {
 		Batch:         v.text("batch", req.GetBatch(), maxText),
 		UUID:          v.uuidFilter("uuid", req.GetUuid()),
 		Exported:      req.Exported,
-		CreatedAfter:  v.instant("created_after", req.GetCreatedAfter()),
-		CreatedBefore: v.instant("created_before", req.GetCreatedBefore()),
-		ChangedAfter:  v.instant("changed_after", req.GetChangedAfter()),
-		ChangedBefore: v.instant("changed_before", req.GetChangedBefore()),
+		CreatedAfter:  v.moment("created_after", req.GetCreatedAfter()),
+		CreatedBefore: v.moment("created_before", req.GetCreatedBefore()),
+		ChangedAfter:  v.moment("changed_after", req.GetChangedAfter()),
+		ChangedBefore: v.moment("changed_before", req.GetChangedBefore()),
 	}
 	for _, r := range []struct {
 		name          string
@@ -51,16 +49,4 @@ func keyFilter(v *violations, req *scsv1.ListKeysRequest) keystore.Filter {
 		}
 	}
 	return f
-}
-
-// instant is a time that may be left out, from the years 1970 to 9999.
-func (v *violations) instant(field string, t *timestamppb.Timestamp) time.Time {
-	if t == nil {
-		return time.Time{}
-	}
-	if !t.IsValid() || t.GetSeconds() < 0 {
-		v.add(field, "want a time from 1970 to 9999")
-		return time.Time{}
-	}
-	return t.AsTime()
 }

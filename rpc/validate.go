@@ -118,7 +118,7 @@ func (v *violations) moment(field string, t *timestamppb.Timestamp) time.Time {
 		return time.Time{}
 	}
 	if err := t.CheckValid(); err != nil || t.AsTime().Unix() <= 0 {
-		v.add(field, "no time")
+		v.add(field, "want a time from 1970 to 9999")
 		return time.Time{}
 	}
 	return t.AsTime()

@@ -59,7 +59,7 @@ type deviceImporter struct {
 	encoding batch.Encoding
 
 	up       *upload[scsv1.ImportDevicesRequest, scsv1.ImportDevicesResponse]
-	pending  []*scsv1.ImportDevicesRow
+	pending  gathered[*scsv1.ImportDevicesRow]
 	rejected []*scsv1.RejectedDevice // that were never sent, the first maxTold
 }
 
@@ -96,6 +96,9 @@ func (im *deviceImporter) exchange(ctx context.Context, cancel context.CancelFun
 		return nil, unsure(err, false)
 	}
 	im.up = begin(stream, cancel)
+	im.pending.send = func(rows []*scsv1.ImportDevicesRow) error {
+		return im.up.send(&scsv1.ImportDevicesRequest{Part: &scsv1.ImportDevicesRequest_Rows{Rows: &scsv1.ImportDevicesRows{Rows: rows}}})
+	}
 	if err := im.sendAll(); err != nil {
 		return nil, unsure(im.up.cause(err), false)
 	}
@@ -134,28 +137,15 @@ func (im *deviceImporter) sendAll() error {
 			return err
 		}
 	}
-	return im.flush()
+	return im.pending.flush()
 }
 
 func (im *deviceImporter) add(file string, d batch.Device) error {
 	im.bar.rows.Add(1)
-	im.pending = append(im.pending, &scsv1.ImportDevicesRow{
+	return im.pending.add(&scsv1.ImportDevicesRow{
 		Place: fmt.Sprintf("%s:%d", file, d.Line), Uuid: d.UUID.String(), Fqdn: d.FQDN, Profile: d.Profile, Batch: d.Batch,
 		MebxPassword: string(d.MEBxPassword.Reveal()), AdminPassword: string(d.AdminPassword.Reveal()),
 	})
-	if len(im.pending) < importRows {
-		return nil
-	}
-	return im.flush()
-}
-
-func (im *deviceImporter) flush() error {
-	if len(im.pending) == 0 {
-		return nil
-	}
-	rows := im.pending
-	im.pending = nil
-	return im.up.send(&scsv1.ImportDevicesRequest{Part: &scsv1.ImportDevicesRequest_Rows{Rows: &scsv1.ImportDevicesRows{Rows: rows}}})
 }
 
 // report prints what became of the rows and chooses the exit status.

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
-	"strconv"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
@@ -17,7 +16,7 @@ import (
 
 func (a *app) keys() *cobra.Command {
 	return a.group("keys", "PID/PPS pairs and the batches they come in",
-		a.keysGenerate(), a.keysImport(), a.keysList(), a.keysShow(), a.keysRevoke(), a.keysRestore(), a.keysPassword(), a.keysReveal(), a.keysBatches(),
+		a.keysGenerate(), a.keysImport(), a.keysList(), a.keysShow(), a.keysRevoke(), a.keysRestore(), a.keysPassword(), a.keysReveal(),
 		a.keysBatch(), a.keysMapping(), a.keysSheet(), a.keysCheck(), a.keysExport())
 }
 
@@ -201,39 +200,4 @@ func (a *app) keysReveal() *cobra.Command {
 	}
 	c.Flags().StringVar(&req.Reason, "reason", "", "why, for the audit log; must be given")
 	return c
-}
-
-func (a *app) keysBatches() *cobra.Command {
-	var limit int
-	c := &cobra.Command{
-		Use: "batches", Short: "List batches", Args: takes(),
-		RunE: func(c *cobra.Command, _ []string) error {
-			return a.stream(c.Context(), func(ctx context.Context, conn *grpc.ClientConn) error {
-				client := scsv1.NewKeyServiceClient(conn)
-				all, err := collect(a, limit, func(size int32, token string) ([]*scsv1.Batch, string, error) {
-					resp, err := client.ListBatches(ctx, &scsv1.ListBatchesRequest{PageSize: size, PageToken: token})
-					return resp.GetBatches(), resp.GetNextPageToken(), err
-				})
-				if err != nil {
-					return err
-				}
-				for _, b := range all {
-					a.warnBatch(b)
-				}
-				return a.print(&scsv1.ListBatchesResponse{Batches: all}, func(w io.Writer) { batchTable(w, all) })
-			})
-		},
-	}
-	return limitFlag(c, &limit)
-}
-
-func batchTable(w io.Writer, batches []*scsv1.Batch) {
-	rows := make([][]string, len(batches))
-	for i, b := range batches {
-		rows[i] = []string{
-			b.GetName(), strconv.FormatInt(b.GetKeyCount(), 10), strconv.FormatInt(available(b), 10), b.GetProfile(), word(b.GetModel()),
-			b.GetSource(), b.GetCreatedBy(), when(b.GetCreateTime()), b.GetVendor(), expiry(b),
-		}
-	}
-	columns(w, []string{"BATCH", "PAIRS", "AVAILABLE", "PROFILE", "MODEL", "SOURCE", "BY", "CREATED", "VENDOR", "EXPIRES"}, rows)
 }

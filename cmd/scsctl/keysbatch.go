@@ -16,10 +16,43 @@ import (
 )
 
 func (a *app) keysBatch() *cobra.Command {
-	list := a.keysBatches()
-	list.Use = "list"
 	return a.group("batch", "Batches: where pairs came from, and what holds for all of them",
-		list, a.batchShow(), a.batchSet(), a.batchRetire())
+		a.batchList(), a.batchShow(), a.batchSet(), a.batchRetire())
+}
+
+func (a *app) batchList() *cobra.Command {
+	var limit int
+	c := &cobra.Command{
+		Use: "list", Short: "List batches", Args: takes(),
+		RunE: func(c *cobra.Command, _ []string) error {
+			return a.stream(c.Context(), func(ctx context.Context, conn *grpc.ClientConn) error {
+				client := scsv1.NewKeyServiceClient(conn)
+				all, err := collect(a, limit, func(size int32, token string) ([]*scsv1.Batch, string, error) {
+					resp, err := client.ListBatches(ctx, &scsv1.ListBatchesRequest{PageSize: size, PageToken: token})
+					return resp.GetBatches(), resp.GetNextPageToken(), err
+				})
+				if err != nil {
+					return err
+				}
+				for _, b := range all {
+					a.warnBatch(b)
+				}
+				return a.print(&scsv1.ListBatchesResponse{Batches: all}, func(w io.Writer) { batchTable(w, all) })
+			})
+		},
+	}
+	return limitFlag(c, &limit)
+}
+
+func batchTable(w io.Writer, batches []*scsv1.Batch) {
+	rows := make([][]string, len(batches))
+	for i, b := range batches {
+		rows[i] = []string{
+			b.GetName(), strconv.FormatInt(b.GetKeyCount(), 10), strconv.FormatInt(available(b), 10), b.GetProfile(), word(b.GetModel()),
+			b.GetSource(), b.GetCreatedBy(), when(b.GetCreateTime()), b.GetVendor(), expiry(b),
+		}
+	}
+	columns(w, []string{"BATCH", "PAIRS", "AVAILABLE", "PROFILE", "MODEL", "SOURCE", "BY", "CREATED", "VENDOR", "EXPIRES"}, rows)
 }
 
 // expiry shows until when a batch's unused pairs are good.

@@ -33,7 +33,7 @@ func (a *app) keysExport() *cobra.Command {
 		Use: "export --batch NAME --recipient KEY --out FILE --reason TEXT", Short: "Write a batch's pairs to an encrypted file, for another server or for escrow (audited)", Args: takes(),
 		Long: "Write the available pairs of a batch to a file of mode 0600 that only the holders of the recipients' secret\n" +
 			"keys can open (age, X25519) and nobody can change unseen. Within is a CSV list in the form of Intel SCS,\n" +
-			"which keys import takes: age -d -i KEY FILE | scsctl keys import -. Pairs that were exported before are left\n" +
+			"which keys import takes with --identity. Pairs that were exported before are left\n" +
 			"out unless --again is given. The pairs count as exported once the file is durably written.",
 		RunE: func(c *cobra.Command, _ []string) error {
 			to, err := p.check()

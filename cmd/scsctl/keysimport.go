@@ -71,7 +71,7 @@ type importer struct {
 	expires, password, mapping string
 
 	up       *upload[scsv1.ImportKeysRequest, scsv1.ImportKeysResponse]
-	pending  []*scsv1.ImportRow
+	pending  gathered[*scsv1.ImportRow]
 	bad      batch.RowErrors // of all files; Rows are the first maxTold
 	rejected []*scsv1.RejectedRow
 	kinds    kinds // of bad rows
@@ -196,6 +196,9 @@ func (im *importer) exchange(ctx context.Context, cancel context.CancelFunc, cli
 		return nil, unsure(err, false)
 	}
 	im.up = begin(stream, cancel)
+	im.pending.send = func(rows []*scsv1.ImportRow) error {
+		return im.up.send(&scsv1.ImportKeysRequest{Part: &scsv1.ImportKeysRequest_Rows{Rows: &scsv1.ImportRows{Rows: rows}}})
+	}
 	end, err := im.sendAll()
 	if err != nil {
 		return nil, unsure(im.up.cause(err), false)
@@ -241,7 +244,7 @@ func (im *importer) sendAll() (*scsv1.ImportEnd, error) {
 		}
 		end.Files = append(end.Files, &scsv1.ImportFile{Name: name, Sha256: sum})
 	}
-	return end, im.flush()
+	return end, im.pending.flush()
 }
 
 // sendFile sends the good rows and tells of the bad ones.
@@ -283,7 +286,7 @@ func (im *importer) noteBad(e *batch.RowError) {
 }
 
 func (im *importer) add(file string, row batch.Row) error {
-	im.pending = append(im.pending, &scsv1.ImportRow{
+	return im.pending.add(&scsv1.ImportRow{
 		Place:           fmt.Sprintf("%s:%d", file, row.Line),
 		Pid:             row.Pair.PID.String(),
 		Pps:             amt.RevealPPS(row.Pair.PPS),
@@ -291,19 +294,6 @@ func (im *importer) add(file string, row batch.Row) error {
 		NewPassword:     string(row.NewPassword.Reveal()),
 		Used:            row.Used,
 	})
-	if len(im.pending) < importRows {
-		return nil
-	}
-	return im.flush()
-}
-
-func (im *importer) flush() error {
-	if len(im.pending) == 0 {
-		return nil
-	}
-	rows := im.pending
-	im.pending = nil
-	return im.up.send(&scsv1.ImportKeysRequest{Part: &scsv1.ImportKeysRequest_Rows{Rows: &scsv1.ImportRows{Rows: rows}}})
 }
 
 // parseExpiry reads a day, from whose begin in UTC it counts, or a time; "" is

@@ -59,3 +59,26 @@ func (u *upload[Req, Resp]) cause(err error) error {
 	}
 	return err
 }
+
+// gathered is rows on their way, importRows of them in a message.
+type gathered[T any] struct {
+	rows []T
+	send func([]T) error
+}
+
+func (g *gathered[T]) add(row T) error {
+	if g.rows = append(g.rows, row); len(g.rows) < importRows {
+		return nil
+	}
+	return g.flush()
+}
+
+// flush sends what is left.
+func (g *gathered[T]) flush() error {
+	if len(g.rows) == 0 {
+		return nil
+	}
+	rows := g.rows
+	g.rows = nil
+	return g.send(rows)
+}

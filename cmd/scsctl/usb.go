@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 
@@ -25,23 +24,30 @@ func (a *app) writeSetup(ctx context.Context, client scsv1.KeyServiceClient, s *
 	if err := s.tryOut(); err != nil {
 		return err
 	}
-	id, keys, err := a.export(ctx, client, s)
+	var keys []*scsv1.ExportedKey
 	var files []keyFile
-	if err == nil {
-		files, err = s.files(keys)
+	h := &handOut{
+		req: &scsv1.ExportBatchRequest{
+			Batch: s.batch, Again: s.again, Reason: s.reason, Medium: scsv1.ExportMedium_EXPORT_MEDIUM_USB_KEY,
+		},
+		take: func(_ string, k *scsv1.ExportedKey) error {
+			keys = append(keys, k)
+			return nil
+		},
+		keep: func() (err error) {
+			if files, err = s.files(keys); err != nil {
+				return err
+			}
+			a.warnMany(files)
+			return s.write(files)
+		},
+		drop: func() {}, // write leaves nothing, or says what stays
 	}
-	if err == nil {
-		a.warnMany(files)
-		err = s.write(files)
-	}
-	if err != nil {
-		return a.broken(ctx, client, id, err)
-	}
-	resp, short, err := a.finish(ctx, client, id, len(keys))
+	resp, err := h.run(ctx, a, client)
 	if err != nil {
 		return err
 	}
-	return a.printed(resp, short, func(w io.Writer) {
+	return a.printed(resp, h.short, func(w io.Writer) {
 		for _, f := range files {
 			_, _ = fmt.Fprintf(w, "%s written to %s (file version %s)\n", plural(f.records, "record"), printable(f.name), s.v)
 		}
@@ -56,44 +62,18 @@ func (a *app) warnMany(files []keyFile) {
 	}
 }
 
-// export receives the pairs. The identity of the export is returned even with an
-// error, as soon as it is known.
-func (a *app) export(ctx context.Context, client scsv1.KeyServiceClient, s *setupFile) (id string, keys []*scsv1.ExportedKey, err error) {
-	stream, err := client.ExportBatch(ctx, &scsv1.ExportBatchRequest{
-		Batch: s.batch, Again: s.again, Reason: s.reason, Medium: scsv1.ExportMedium_EXPORT_MEDIUM_USB_KEY,
-	})
-	if err != nil {
-		return "", nil, err
-	}
-	for {
-		part, err := stream.Recv()
-		if errors.Is(err, io.EOF) {
-			return id, keys, nil
-		}
-		if err != nil {
-			return id, nil, err
-		}
-		id = part.GetExportId()
-		keys = append(keys, part.GetKeys()...)
-	}
-}
-
 func (s *setupFile) setupRecord(k *scsv1.ExportedKey) (*setupbin.Record, error) {
-	pid, err := amt.ParsePID(k.GetPid())
+	pair, err := exportedPair(k)
 	if err != nil {
-		return nil, fmt.Errorf("the server's answer: %w", err)
+		return nil, err
 	}
-	pps, err := amt.ParsePPS(k.GetPps())
-	if err != nil {
-		return nil, fmt.Errorf("the server's answer for %v: %w", pid, err)
-	}
-	r, err := s.record(amt.Pair{PID: pid, PPS: pps}, amt.NewSecretString(k.GetCurrentPassword()), amt.NewSecretString(k.GetNewPassword())).Record(s.v)
+	r, err := s.record(pair, amt.NewSecretString(k.GetCurrentPassword()), amt.NewSecretString(k.GetNewPassword())).Record(s.v)
 	if err != nil && k.GetNewPassword() == "" {
 		return nil, failed("a set-up record sets a new MEBx password, and this pair has none: generate pairs for USB keys, or import them with one",
-			"pair %v: %w", pid, err)
+			"pair %v: %w", pair.PID, err)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("pair %v: %w", pid, err)
+		return nil, fmt.Errorf("pair %v: %w", pair.PID, err)
 	}
 	if s.scramble {
 		r.Flags |= setupbin.FlagScrambled

@@ -15,6 +15,7 @@ import (
 	"github.com/amtscs/amtscs/cmd/internal/contextfile"
 	"github.com/amtscs/amtscs/kv"
 	"github.com/amtscs/amtscs/kv/bolt"
+	"github.com/amtscs/amtscs/seal"
 )
 
 func contextfileLeaf(t *testing.T) (*x509.Certificate, error) {
@@ -173,15 +174,8 @@ func TestRevokedIdentityIsReplaced(t *testing.T) {
 	if code != 1 || strings.Count(out, "it was revoked\n") != 2 {
 		t.Errorf("doctor: got %d\n%s", code, out)
 	}
-	db, keys, err := openStore(t.Context(), data, kek, bolt.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	db, keys, authority := openAuthority(t, data, kek)
 	defer func() { _ = db.Close() }()
-	authority, err := ca.Open(t.Context(), db, keys, ca.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
 	for _, name := range []string{apiIdentity, consoleIdentity} {
 		var log bytes.Buffer
 		id := &identity{name: name, store: db, keys: keys, ca: authority, now: time.Now, log: slog.New(slog.NewTextHandler(&log, nil))}
@@ -207,15 +201,8 @@ func TestRevokedIdentityIsReplaced(t *testing.T) {
 // revokeIdentity revokes what certificate revoke would.
 func revokeIdentity(t *testing.T, data, kek, name string) {
 	t.Helper()
-	db, keys, err := openStore(t.Context(), data, kek, bolt.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	db, keys, authority := openAuthority(t, data, kek)
 	defer func() { _ = db.Close() }()
-	authority, err := ca.Open(t.Context(), db, keys, ca.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
 	id := &identity{name: name, store: db, keys: keys, ca: authority, now: time.Now}
 	if err := id.read(t.Context()); err != nil {
 		t.Fatal(err)
@@ -230,4 +217,18 @@ func revokeIdentity(t *testing.T, data, kek, name string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// openAuthority opens a stopped server's store and authority.
+func openAuthority(t *testing.T, data, kek string) (*bolt.DB, *seal.Keyset, *ca.Authority) {
+	t.Helper()
+	db, keys, err := openStore(t.Context(), data, kek, bolt.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	authority, err := ca.Open(t.Context(), db, keys, ca.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return db, keys, authority
 }
